@@ -1,0 +1,173 @@
+//! One record per run: what `records.jsonl` holds, a line each. The field names are a contract.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the record's fields.
+pub const SCHEMA: u32 = 1;
+
+/// One repetition of one cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The cell's id.
+    pub cell: String,
+    /// Names as in the config.
+    pub model: String,
+    /// The backend's name.
+    pub backend: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// What was called.
+    pub mode: Mode,
+    /// Rows.
+    pub batch: u32,
+    /// Tokens of each row's prompt.
+    pub prompt_tokens: u32,
+    /// Tokens asked of each row; 0 where the mode makes none.
+    pub new_tokens: u32,
+    /// Whether `past_key_values` were kept between steps; null where the mode has no steps.
+    pub use_cache: Option<bool>,
+    /// Which round, from 0.
+    pub round: u32,
+    /// Which repetition of the round, from 0.
+    pub repetition: u32,
+    /// Whether the measurement holds.
+    pub status: Status,
+    /// Around the plugin's call, milliseconds; null where degraded.
+    pub latency_ms: Option<f64>,
+    /// To the first token in host memory, milliseconds; null but for `generate`.
+    pub ttft_ms: Option<f64>,
+    /// Each step's time, milliseconds, the first from the call; empty but for `generate`.
+    pub token_ms: Vec<f64>,
+    /// Prompt and new tokens of all rows.
+    pub tokens_processed: Option<u64>,
+    /// `tokens_processed` over latency.
+    pub throughput_tok_s: Option<f64>,
+    /// Why the run gave no valid measurement.
+    pub degraded: Option<Degraded>,
+    /// What the worker used; null where it did not live to say.
+    pub telemetry: Option<Telemetry>,
+    /// SHA-256 over the output's token ids (the largest logits' where the mode makes no tokens).
+    pub output_digest: Option<String>,
+    /// When the run began, RFC 3339 in UTC.
+    pub started_at: String,
+    /// The worker's process; null where none came to life.
+    pub worker_pid: Option<u32>,
+}
+
+/// Which of a session's calls a cell measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The prompt through the model.
+    Prefill,
+    /// The prompt, then new tokens.
+    Generate,
+    /// Log-probabilities of the prompt.
+    Logprobs,
+}
+
+impl Mode {
+    /// The name in configs and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prefill => "prefill",
+            Self::Generate => "generate",
+            Self::Logprobs => "logprobs",
+        }
+    }
+}
+
+/// Whether a run's measurement holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It holds.
+    Ok,
+    /// It does not; `degraded` says why.
+    Degraded,
+}
+
+/// Why a run gave no valid measurement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degraded {
+    /// The class of reason.
+    pub kind: DegradedKind,
+    /// Where in the worker's life.
+    pub stage: Stage,
+    /// One line.
+    pub message: String,
+    /// The signal that ended the worker.
+    pub signal: Option<i32>,
+    /// The code the worker exited with.
+    pub exit_code: Option<i32>,
+}
+
+/// The classes of reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DegradedKind {
+    /// No answer before the deadline.
+    Timeout,
+    /// The worker ended.
+    Crashed,
+    /// The plugin reported an error.
+    Exception,
+    /// NaN, a wrong shape, a token out of the vocabulary, too few tokens.
+    InvalidOutput,
+    /// Host or device memory ran out.
+    OutOfMemory,
+    /// The artifact was built for other shapes.
+    ShapeNotCovered,
+    /// The plugin's interface is not this host's.
+    Incompatible,
+    /// A library or device the runtime needs is missing.
+    RuntimeMissing,
+    /// The backend cannot do this.
+    Unsupported,
+}
+
+impl DegradedKind {
+    /// The name in records and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Crashed => "crashed",
+            Self::Exception => "exception",
+            Self::InvalidOutput => "invalid_output",
+            Self::OutOfMemory => "out_of_memory",
+            Self::ShapeNotCovered => "shape_not_covered",
+            Self::Incompatible => "incompatible",
+            Self::RuntimeMissing => "runtime_missing",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// Where in a worker's life a run was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Loading the plugin.
+    Load,
+    /// Opening the model.
+    Open,
+    /// A warm-up before the cell's first run.
+    Warmup,
+    /// The run itself.
+    Run,
+    /// Checking the output.
+    Verify,
+}
+
+/// What the worker used, as far as it could be counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Telemetry {
+    /// Largest resident set of the worker so far, MB (10^6 bytes); null without a counter.
+    pub rss_peak_mb: Option<f64>,
+    /// CPU time of the call over its latency, percent of one core; null without a counter.
+    pub cpu_mean_pct: Option<f64>,
+    /// Null: no GPU counter is read yet.
+    pub gpu: Option<serde_json::Value>,
+}

@@ -1,0 +1,249 @@
+//! The loop that turns next-token logits into tokens, shared by plugins whose runtime has none of its own:
+//! greedy or sampled, cached or uncached, rows that end early.
+
+use crate::backend::{Batch, Error, ErrorKind, GenerateOptions, Rows, Token, TokenSink};
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// A model that can be stepped.
+pub trait StepModel {
+    /// Runs `batch` from an empty cache and returns the logits of each row's last position, `[rows, vocab]`.
+    /// Where `capacity` is more than the longest row, [`step`](Self::step) will follow until that many positions
+    /// are used; where it is not, no cache is needed.
+    ///
+    /// # Errors
+    /// The runtime's own.
+    fn start(&mut self, batch: Batch<'_>, capacity: usize) -> Result<NextLogits<'_>, Error>;
+
+    /// Feeds one token to every row and returns the next logits, `[rows, vocab]`.
+    ///
+    /// # Errors
+    /// The runtime's own.
+    fn step(&mut self, tokens: &[u32]) -> Result<NextLogits<'_>, Error>;
+}
+
+/// Logits of one position per row, `[rows, vocab]`.
+#[derive(Debug, Clone, Copy)]
+pub enum NextLogits<'a> {
+    /// In f32.
+    F32(&'a [f32]),
+    /// In f64.
+    F64(&'a [f64]),
+}
+
+/// Continues every row of `batch`.
+///
+/// # Errors
+/// The model's own, and [`ErrorKind::NumericalFault`] for logits without a largest finite value.
+pub fn generate(
+    model: &mut impl StepModel,
+    batch: Batch<'_>,
+    options: &GenerateOptions<'_>,
+    sink: &mut dyn TokenSink,
+) -> Result<(), Error> {
+    let mut picker = Picker::new(options);
+    let mut state = Progress::new(batch, options);
+    if options.use_cache {
+        let capacity = batch.longest() + options.max_new_tokens as usize - 1;
+        let mut more = state.take(model.start(batch, capacity)?, &mut picker, sink)?;
+        while more {
+            more = state.take(model.step(&state.last)?, &mut picker, sink)?;
+        }
+        return Ok(());
+    }
+    let mut rows: Vec<Vec<u32>> = batch.iter().map(<[u32]>::to_vec).collect();
+    loop {
+        let grown = Rows::new(&rows);
+        let capacity = grown.batch().longest();
+        if !state.take(model.start(grown.batch(), capacity)?, &mut picker, sink)? {
+            return Ok(());
+        }
+        for (row, &id) in rows.iter_mut().zip(&state.last) {
+            row.push(id);
+        }
+    }
+}
+
+/// Which rows still run, and what they fed last. A finished row keeps its place in the batch and is fed its
+/// last token again; nobody reads what it gives.
+struct Progress<'a> {
+    options: &'a GenerateOptions<'a>,
+    last: Vec<u32>,
+    running: Vec<bool>,
+    emitted: Vec<Token>,
+    steps: u32,
+}
+
+impl<'a> Progress<'a> {
+    fn new(batch: Batch<'_>, options: &'a GenerateOptions<'a>) -> Self {
+        let rows = batch.rows();
+        Self {
+            options,
+            last: vec![0; rows],
+            running: vec![true; rows],
+            emitted: Vec::with_capacity(rows),
+            steps: 0,
+        }
+    }
+
+    /// Picks this step's tokens and hands them over; whether another step is wanted.
+    fn take(
+        &mut self,
+        logits: NextLogits<'_>,
+        picker: &mut Picker,
+        sink: &mut dyn TokenSink,
+    ) -> Result<bool, Error> {
+        self.emitted.clear();
+        let rows = self.last.len();
+        for row in (0..rows).filter(|&row| self.running[row]) {
+            let id = picker.pick(logits, row, rows)?;
+            self.last[row] = id;
+            self.emitted.push(Token { row: u32::try_from(row).unwrap_or(u32::MAX), id });
+        }
+        for token in &self.emitted {
+            if self.options.stop_tokens.contains(&token.id) {
+                self.running[token.row as usize] = false;
+            }
+        }
+        self.steps += 1;
+        let wanted = sink.step(&self.emitted);
+        Ok(wanted && self.steps < self.options.max_new_tokens && self.running.contains(&true))
+    }
+}
+
+/// Chooses a token from logits.
+struct Picker {
+    temperature: f64,
+    top_k: usize,
+    top_p: f64,
+    rng: Xoshiro256PlusPlus,
+}
+
+impl Picker {
+    fn new(options: &GenerateOptions<'_>) -> Self {
+        Self {
+            temperature: f64::from(options.temperature),
+            top_k: options.top_k as usize,
+            top_p: f64::from(options.top_p),
+            rng: Xoshiro256PlusPlus::seed_from_u64(options.seed),
+        }
+    }
+
+    fn pick(&mut self, logits: NextLogits<'_>, row: usize, rows: usize) -> Result<u32, Error> {
+        match logits {
+            NextLogits::F32(values) => self.pick_from(row_of(values, row, rows)),
+            NextLogits::F64(values) => self.pick_from(row_of(values, row, rows)),
+        }
+    }
+
+    fn pick_from<T: Copy + PartialOrd + Into<f64>>(&mut self, logits: &[T]) -> Result<u32, Error> {
+        let best = argmax(logits)?;
+        if self.temperature == 0.0 { Ok(best) } else { Ok(self.sample(logits, best)) }
+    }
+
+    /// Temperature, then top-k, then top-p over what is left, as Holtzman et al. (2020), "The Curious Case of
+    /// Neural Text Degeneration", define it: the smallest set whose probability reaches `top_p`.
+    fn sample<T: Copy + Into<f64>>(&mut self, logits: &[T], best: u32) -> u32 {
+        let top: f64 = logits[best as usize].into();
+        let weight = |id: usize| ((logits[id].into() - top) / self.temperature).exp();
+        let mut ranked: Vec<(usize, f64)> = (0..logits.len()).map(|id| (id, weight(id))).collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        if self.top_k > 0 {
+            ranked.truncate(self.top_k);
+        }
+        let total: f64 = ranked.iter().map(|(_, w)| w).sum();
+        let mut reached = 0.0;
+        let kept = ranked
+            .iter()
+            .position(|(_, w)| {
+                reached += w;
+                reached >= self.top_p * total
+            })
+            .map_or(ranked.len(), |last| last + 1);
+        ranked.truncate(kept);
+        let kept_total: f64 = ranked.iter().map(|(_, w)| w).sum();
+        let mut left = unit(self.rng.next_u64()) * kept_total;
+        for &(id, w) in &ranked {
+            left -= w;
+            if left < 0.0 {
+                return u32::try_from(id).unwrap_or(best);
+            }
+        }
+        best
+    }
+}
+
+/// A number in [0, 1) from 53 random bits.
+fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
+fn row_of<T>(values: &[T], row: usize, rows: usize) -> &[T] {
+    let vocab = values.len() / rows.max(1);
+    &values[row * vocab..(row + 1) * vocab]
+}
+
+/// The first of the largest logits.
+///
+/// # Errors
+/// [`ErrorKind::NumericalFault`] where a logit is NaN or the largest is not finite.
+fn argmax<T: Copy + PartialOrd + Into<f64>>(logits: &[T]) -> Result<u32, Error> {
+    let mut best = 0;
+    let mut sound = !logits.is_empty();
+    for (id, &value) in logits.iter().enumerate() {
+        sound &= value.partial_cmp(&value).is_some();
+        if value > logits[best] {
+            best = id;
+        }
+    }
+    if sound && logits[best].into().is_finite() {
+        return Ok(u32::try_from(best).unwrap_or(u32::MAX));
+    }
+    Err(Error::new(ErrorKind::NumericalFault, "the model's logits hold NaN or have no finite maximum"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(temperature: f32, top_k: u32, top_p: f32) -> GenerateOptions<'static> {
+        GenerateOptions {
+            max_new_tokens: 1,
+            use_cache: true,
+            stop_tokens: abi_stable::std_types::RSlice::EMPTY,
+            temperature,
+            top_k,
+            top_p,
+            seed: 7,
+        }
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_equals_and_refuses_nan() {
+        assert_eq!(argmax(&[0.0f32, 2.0, 2.0]).unwrap(), 1);
+        assert_eq!(argmax(&[f32::NAN, 2.0]).unwrap_err().kind, ErrorKind::NumericalFault);
+        assert_eq!(argmax(&[2.0, f32::NAN]).unwrap_err().kind, ErrorKind::NumericalFault);
+        assert_eq!(argmax(&[f64::INFINITY, 1.0]).unwrap_err().kind, ErrorKind::NumericalFault);
+    }
+
+    #[test]
+    fn sampling_follows_the_distribution_within_its_limits() {
+        // p = 0.5, 0.3, 0.2
+        let logits = [0.5f64.ln(), 0.3f64.ln(), 0.2f64.ln()];
+        let counts = |options: &GenerateOptions<'_>| {
+            let mut picker = Picker::new(options);
+            let mut counts = [0u32; 3];
+            for _ in 0..10_000 {
+                counts[picker.pick_from(&logits).unwrap() as usize] += 1;
+            }
+            counts
+        };
+        let all = counts(&options(1.0, 0, 1.0));
+        for (count, p) in all.iter().zip([0.5, 0.3, 0.2]) {
+            assert!((f64::from(*count) / 10_000.0 - p).abs() < 0.02, "{all:?}");
+        }
+        assert_eq!(counts(&options(1.0, 2, 1.0))[2], 0);
+        assert_eq!(counts(&options(1.0, 0, 0.4)), [10_000, 0, 0]);
+        assert_eq!(counts(&options(1.0, 0, 0.7))[2], 0);
+    }
+}
