@@ -1,7 +1,7 @@
 //! The checks every batch passes before it reaches a session, so that each plugin gives the same answer to the
 //! same mistake.
 
-use crate::backend::{Batch, Error, GenerateOptions, SessionInfo};
+use crate::{Batch, Error, GenerateOptions, SessionInfo};
 
 /// Refuses a batch that this model cannot run.
 ///

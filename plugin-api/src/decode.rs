@@ -1,7 +1,7 @@
 //! The loop that turns next-token logits into tokens, shared by plugins whose runtime has none of its own:
 //! greedy or sampled, cached or uncached, rows that end early.
 
-use crate::backend::{Batch, Error, ErrorKind, GenerateOptions, Rows, Token, TokenSink};
+use crate::{Batch, Error, ErrorKind, GenerateOptions, Rows, Token, TokenSink};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -41,7 +41,7 @@ pub fn generate(
     options: &GenerateOptions<'_>,
     sink: &mut dyn TokenSink,
 ) -> Result<(), Error> {
-    let mut picker = Picker::new(options);
+    let mut picker = Picker::new(options, batch.rows());
     let mut state = Progress::new(batch, options);
     if options.use_cache {
         let capacity = batch.longest() + options.max_new_tokens as usize - 1;
@@ -111,65 +111,81 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Chooses a token from logits.
+/// Chooses a token from logits. Every row has a generator of its own from the same seed, so that its draws are
+/// those of the row alone: neither its place in the batch nor its neighbours move them.
 struct Picker {
     temperature: f64,
     top_k: usize,
     top_p: f64,
-    rng: Xoshiro256PlusPlus,
+    generators: Vec<Xoshiro256PlusPlus>,
 }
 
 impl Picker {
-    fn new(options: &GenerateOptions<'_>) -> Self {
+    fn new(options: &GenerateOptions<'_>, rows: usize) -> Self {
         Self {
             temperature: f64::from(options.temperature),
             top_k: options.top_k as usize,
             top_p: f64::from(options.top_p),
-            rng: Xoshiro256PlusPlus::seed_from_u64(options.seed),
+            generators: vec![Xoshiro256PlusPlus::seed_from_u64(options.seed); rows],
         }
     }
 
     fn pick(&mut self, logits: NextLogits<'_>, row: usize, rows: usize) -> Result<u32, Error> {
         match logits {
-            NextLogits::F32(values) => self.pick_from(row_of(values, row, rows)),
-            NextLogits::F64(values) => self.pick_from(row_of(values, row, rows)),
+            NextLogits::F32(values) => self.pick_from(row, row_of(values, row, rows)),
+            NextLogits::F64(values) => self.pick_from(row, row_of(values, row, rows)),
         }
     }
 
-    fn pick_from<T: Copy + PartialOrd + Into<f64>>(&mut self, logits: &[T]) -> Result<u32, Error> {
+    fn pick_from<T: Copy + PartialOrd + Into<f64>>(
+        &mut self,
+        row: usize,
+        logits: &[T],
+    ) -> Result<u32, Error> {
         let best = argmax(logits)?;
-        if self.temperature == 0.0 { Ok(best) } else { Ok(self.sample(logits, best)) }
+        if self.temperature == 0.0 {
+            return Ok(best);
+        }
+        let drawn = unit(self.generators[row].next_u64());
+        Ok(self.sample(logits, best, drawn))
     }
 
     /// Temperature, then top-k, then top-p over what is left, as Holtzman et al. (2020), "The Curious Case of
-    /// Neural Text Degeneration", define it: the smallest set whose probability reaches `top_p`.
-    fn sample<T: Copy + Into<f64>>(&mut self, logits: &[T], best: u32) -> u32 {
+    /// Neural Text Degeneration", define it: the smallest set whose probability reaches `top_p`. `drawn` is uniform in
+    /// [0, 1).
+    fn sample<T: Copy + Into<f64>>(&self, logits: &[T], best: u32, drawn: f64) -> u32 {
         let top: f64 = logits[best as usize].into();
         let weight = |id: usize| ((logits[id].into() - top) / self.temperature).exp();
-        let mut ranked: Vec<(usize, f64)> = (0..logits.len()).map(|id| (id, weight(id))).collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        if self.top_k > 0 {
-            ranked.truncate(self.top_k);
+        let mut kept: Vec<(usize, f64)> = (0..logits.len()).map(|id| (id, weight(id))).collect();
+        if self.top_k > 0 || self.top_p < 1.0 {
+            self.limit(&mut kept);
         }
-        let total: f64 = ranked.iter().map(|(_, w)| w).sum();
-        let mut reached = 0.0;
-        let kept = ranked
-            .iter()
-            .position(|(_, w)| {
-                reached += w;
-                reached >= self.top_p * total
-            })
-            .map_or(ranked.len(), |last| last + 1);
-        ranked.truncate(kept);
-        let kept_total: f64 = ranked.iter().map(|(_, w)| w).sum();
-        let mut left = unit(self.rng.next_u64()) * kept_total;
-        for &(id, w) in &ranked {
+        let total: f64 = kept.iter().map(|(_, w)| w).sum();
+        let mut left = drawn * total;
+        for &(id, w) in &kept {
             left -= w;
             if left < 0.0 {
                 return u32::try_from(id).unwrap_or(best);
             }
         }
         best
+    }
+
+    /// Leaves the likely ones, in the order of their ids: in that of their weights, two logits that are equal but
+    /// for rounding would change places, and the draw with them.
+    fn limit(&self, ranked: &mut Vec<(usize, f64)>) {
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        if self.top_k > 0 {
+            ranked.truncate(self.top_k);
+        }
+        let total: f64 = ranked.iter().map(|(_, w)| w).sum();
+        let mut reached = 0.0;
+        let last = ranked.iter().position(|(_, w)| {
+            reached += w;
+            reached >= self.top_p * total
+        });
+        ranked.truncate(last.map_or(ranked.len(), |last| last + 1));
+        ranked.sort_by_key(|(id, _)| *id);
     }
 }
 
@@ -231,10 +247,10 @@ mod tests {
         // p = 0.5, 0.3, 0.2
         let logits = [0.5f64.ln(), 0.3f64.ln(), 0.2f64.ln()];
         let counts = |options: &GenerateOptions<'_>| {
-            let mut picker = Picker::new(options);
+            let mut picker = Picker::new(options, 1);
             let mut counts = [0u32; 3];
             for _ in 0..10_000 {
-                counts[picker.pick_from(&logits).unwrap() as usize] += 1;
+                counts[picker.pick_from(0, &logits).unwrap() as usize] += 1;
             }
             counts
         };
@@ -245,5 +261,18 @@ mod tests {
         assert_eq!(counts(&options(1.0, 2, 1.0))[2], 0);
         assert_eq!(counts(&options(1.0, 0, 0.4)), [10_000, 0, 0]);
         assert_eq!(counts(&options(1.0, 0, 0.7))[2], 0);
+    }
+
+    #[test]
+    fn each_row_draws_as_if_alone() {
+        let options = options(1.0, 0, 1.0);
+        let logits = [0.0f32; 50];
+        let draw = |picker: &mut Picker, row| picker.pick_from(row, &logits).unwrap();
+        let mut alone = Picker::new(&options, 1);
+        let alone: Vec<u32> = (0..20).map(|_| draw(&mut alone, 0)).collect();
+        let mut batch = Picker::new(&options, 3);
+        for &wanted in &alone {
+            assert_eq!([draw(&mut batch, 0), draw(&mut batch, 2)], [wanted; 2]);
+        }
     }
 }

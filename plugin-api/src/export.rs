@@ -5,15 +5,14 @@ use crate::abi::{
     PluginModule, PluginModule_Ref, RawBatch, RawError, RawGenerateOptions, RawLogits, RawOpenRequest,
     RawResult, RawSession, RawSession_TO, SessionBox, TokenSinkRef,
 };
-use crate::backend::{
-    Backend, Error, ModelForm, OpenRequest, Positions, Session, SessionInfo, Token, TokenSink,
-};
 use crate::check;
+use crate::{Backend, Error, ModelForm, OpenRequest, Positions, Session, SessionInfo, Token, TokenSink};
 use abi_stable::erased_types::TD_Opaque;
 use abi_stable::library::LibHeader;
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::std_types::{ROption, RResult, RSlice, RStr, RString, RVec};
 use serde_json::Value;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -49,7 +48,7 @@ extern "C" fn open<B: Backend>(request: &RawOpenRequest<'_>) -> RawResult<Sessio
         let form = ModelForm::from_name(request.form.as_str());
         let session = B::open(&OpenRequest { path, form, options: &options })?;
         let info = session.info();
-        Ok(RawSession_TO::from_value(Adapter { session, info }, TD_Opaque))
+        Ok(RawSession_TO::from_value(Adapter { session: ManuallyDrop::new(session), info }, TD_Opaque))
     })
 }
 
@@ -60,8 +59,18 @@ extern "C" fn extension<B: Backend>(name: RStr<'_>) -> ROption<&'static LibHeade
 /// A safe session behind the raw trait. `info` is taken once: what a session uses does not change while it is
 /// open, and the checks on the hot path need it.
 struct Adapter<S> {
-    session: S,
+    /// Dropped by hand, where a panic can be caught.
+    session: ManuallyDrop<S>,
     info: SessionInfo,
+}
+
+impl<S> Drop for Adapter<S> {
+    fn drop(&mut self) {
+        // SAFETY: the field is dropped here alone, and an adapter that is being dropped has no later call.
+        let drop_session = || unsafe { ManuallyDrop::drop(&mut self.session) };
+        // A host that drops a session asks for no answer; the panic hook has told the log.
+        let _ = catch_unwind(AssertUnwindSafe(drop_session));
+    }
 }
 
 impl<S: Session> RawSession for Adapter<S> {

@@ -61,14 +61,22 @@
 
 pub mod abi;
 pub mod backend;
+mod batch;
 mod check;
+pub mod conformance;
 pub mod decode;
+mod describe;
+mod error;
 pub mod export;
+mod graph_file;
 pub mod load;
+mod logits;
 
 pub use abi_stable::std_types::RVec;
-pub use backend::{
-    Backend, Batch, Description, Error, ErrorKind, GenerateOptions, Logits, ModelForm, OpenRequest,
-    OptionDescription, Positions, Rows, Runtime, Session, SessionInfo, Token, TokenSink, parse_options,
-};
+pub use backend::{Backend, GenerateOptions, OpenRequest, Session, Token, TokenSink, parse_options};
+pub use batch::{Batch, Positions, Rows};
+pub use describe::{Description, ModelForm, OptionDescription, Runtime, SessionInfo};
+pub use error::{Error, ErrorKind};
+pub use graph_file::{config_beside, find_graph};
 pub use load::{LoadError, OpenSession, Plugin};
+pub use logits::Logits;

@@ -5,7 +5,7 @@
 use crate::abi::{
     PluginModule_Ref, RawOpenRequest, RawResult, RawToken, RawTokenSink, RawTokenSink_TO, SessionBox,
 };
-use crate::backend::{
+use crate::{
     Batch, Description, Error, GenerateOptions, Logits, ModelForm, Positions, SessionInfo, TokenSink,
 };
 use abi_stable::erased_types::TD_Opaque;
@@ -51,6 +51,18 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
     },
+    /// A plugin, but built with an abi_stable whose own types are not this host's.
+    #[error(
+        "{path} is a plugin built with another abi_stable than this host ({difference}); rebuild it against inferhost-plugin-api {expected}"
+    )]
+    Foundation {
+        /// The file.
+        path: PathBuf,
+        /// What abi_stable said.
+        difference: String,
+        /// This host's version of the interface.
+        expected: String,
+    },
     /// Another major version of the interface.
     #[error(
         "{path} was built for plugin interface {found}, this host speaks {expected}; rebuild the plugin against inferhost-plugin-api {expected}"
@@ -77,6 +89,8 @@ pub enum LoadError {
     },
 }
 
+const ABI_VERSION: &str = env!("CARGO_PKG_VERSION");
+
 const TARGET: &str = if cfg!(windows) {
     "Windows"
 } else if cfg!(target_os = "macos") {
@@ -99,7 +113,9 @@ impl Plugin {
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         check_magic(path)?;
         let header = lib_header_from_path(path).map_err(|e| load_error(path, e))?;
-        let module = header.init_root_module::<PluginModule_Ref>().map_err(|e| load_error(path, e))?;
+        let version = header.version_strings().to_string();
+        let module =
+            header.init_root_module::<PluginModule_Ref>().map_err(|e| check_error(path, version, e))?;
         Ok(Self { module })
     }
 
@@ -144,7 +160,7 @@ impl Plugin {
         match (self.module.extension())(name.into()).into_option() {
             None => Ok(None),
             Some(header) => header.init_root_module::<M>().map(Some).map_err(|e| {
-                Error::internal(format!("extension {name} of the plugin has other types: {}", first_line(&e)))
+                Error::internal(format!("extension {name} of the plugin has other types: {}", difference(&e)))
             }),
         }
     }
@@ -231,24 +247,36 @@ fn check_magic(path: &Path) -> Result<(), LoadError> {
 
 fn load_error(path: &Path, error: LibraryError) -> LoadError {
     let path = path.to_path_buf();
-    let expected = env!("CARGO_PKG_VERSION").to_string();
     match error {
         LibraryError::OpenError { err, .. } => {
             LoadError::Refused { path, reason: one_line(&err.to_string()) }
         }
         LibraryError::GetSymbolError { .. } => LoadError::NoPlugin { path },
-        LibraryError::IncompatibleVersionNumber { actual_version, .. } => {
-            LoadError::Version { path, found: actual_version.to_string(), expected }
-        }
-        other => LoadError::Layout { path, version: expected, difference: first_line(&other) },
+        other => LoadError::Foundation { path, difference: difference(&other), expected: ABI_VERSION.into() },
     }
 }
 
-/// abi_stable prints a layout difference over dozens of lines; the first error is the one worth showing.
-fn first_line(error: &LibraryError) -> String {
+fn check_error(path: &Path, found: String, error: LibraryError) -> LoadError {
+    let path = path.to_path_buf();
+    match error {
+        LibraryError::IncompatibleVersionNumber { .. } => {
+            LoadError::Version { path, found, expected: ABI_VERSION.into() }
+        }
+        other => LoadError::Layout { path, version: found, difference: difference(&other) },
+    }
+}
+
+/// abi_stable describes a layout difference over dozens of lines, from the outermost type to the field that
+/// differs: the last field and the last error are the ones worth showing.
+fn difference(error: &LibraryError) -> String {
     let text = error.to_string();
-    let line = text.lines().map(str::trim).find(|line| line.contains("Error:") || line.contains("error:"));
-    one_line(line.unwrap_or(&text)).chars().take(200).collect()
+    let field = text.rsplit_once("field_name:").and_then(|(_, rest)| rest.lines().next());
+    let what = text.rsplit_once("Error:").map_or(text.as_str(), |(_, rest)| rest);
+    let shown = match field {
+        Some(field) => format!("field {field}: {}", one_line(what)),
+        None => one_line(what),
+    };
+    shown.chars().take(200).collect()
 }
 
 fn one_line(text: &str) -> String {
