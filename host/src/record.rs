@@ -161,6 +161,19 @@ pub enum Stage {
     Verify,
 }
 
+impl Stage {
+    /// The name in records and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Open => "open",
+            Self::Warmup => "warmup",
+            Self::Run => "run",
+            Self::Verify => "verify",
+        }
+    }
+}
+
 /// What the worker used, as far as it could be counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Telemetry {
@@ -170,4 +183,69 @@ pub struct Telemetry {
     pub cpu_mean_pct: Option<f64>,
     /// Null: no GPU counter is read yet.
     pub gpu: Option<serde_json::Value>,
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::*;
+
+    /// A prefill run of 1x8 that took 2 ms.
+    pub(crate) fn ok() -> Record {
+        Record {
+            schema: SCHEMA,
+            cell: "9f0c".into(),
+            model: "gpt2-5m".into(),
+            backend: "ort".into(),
+            scenario: "micro".into(),
+            mode: Mode::Prefill,
+            batch: 1,
+            prompt_tokens: 8,
+            new_tokens: 0,
+            use_cache: None,
+            round: 0,
+            repetition: 0,
+            status: Status::Ok,
+            latency_ms: Some(2.0),
+            ttft_ms: None,
+            token_ms: Vec::new(),
+            tokens_processed: Some(8),
+            throughput_tok_s: Some(4000.0),
+            degraded: None,
+            telemetry: Some(Telemetry { rss_peak_mb: Some(212.0), cpu_mean_pct: Some(187.0), gpu: None }),
+            output_digest: Some("aa".into()),
+            started_at: "2026-11-20T16:00:00.123Z".into(),
+            worker_pid: Some(4242),
+        }
+    }
+
+    /// A cached generation of 8 tokens that took 9 ms, the first after 2 ms.
+    pub(crate) fn generated() -> Record {
+        Record {
+            mode: Mode::Generate,
+            new_tokens: 8,
+            use_cache: Some(true),
+            latency_ms: Some(9.0),
+            ttft_ms: Some(2.0),
+            token_ms: vec![2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+            tokens_processed: Some(16),
+            throughput_tok_s: Some(16_000.0 / 9.0),
+            ..ok()
+        }
+    }
+
+    /// A run that was lost.
+    pub(crate) fn degraded(kind: DegradedKind, message: &str) -> Record {
+        let reason =
+            Degraded { kind, stage: Stage::Run, message: message.into(), signal: None, exit_code: None };
+        Record {
+            status: Status::Degraded,
+            latency_ms: None,
+            tokens_processed: None,
+            throughput_tok_s: None,
+            degraded: Some(reason),
+            telemetry: None,
+            output_digest: None,
+            ..ok()
+        }
+    }
 }

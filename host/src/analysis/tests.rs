@@ -1,0 +1,130 @@
+//! The whole way from records to an analysis.
+
+use super::*;
+use crate::manifest::sample::manifest;
+use crate::record::{Mode, sample};
+use crate::stats::Summary;
+
+fn of(planned: u64, records: Vec<Record>) -> Analysis {
+    let records = records.into_iter().map(in_its_cell).collect();
+    analyse(&manifest(planned), &Records { records, torn: false })
+}
+
+/// The sample with an id that follows from what it measures, as in a run folder.
+fn in_its_cell(record: Record) -> Record {
+    let Record { backend, prompt_tokens, mode, use_cache, .. } = &record;
+    Record { cell: format!("{backend} {prompt_tokens} {} {use_cache:?}", mode.name()), ..record }
+}
+
+fn on(backend: &str, repetition: u32, throughput: f64) -> Record {
+    let throughput_tok_s = Some(throughput);
+    Record { backend: backend.into(), repetition, throughput_tok_s, ..sample::ok() }
+}
+
+#[test]
+fn no_records_are_all_missing() {
+    let found = of(4, Vec::new());
+    assert_eq!(found.runs, RunCounts { planned: 4, missing: 4, ..RunCounts::default() });
+    assert_eq!(found.baseline.as_deref(), Some("ort"));
+    assert!(found.cells.is_empty() && found.tables().is_empty() && found.agreement.is_empty());
+}
+
+#[test]
+fn every_denominator_is_counted() {
+    let at = |repetition, record: Record| Record { repetition, ..record };
+    let lost = sample::degraded(DegradedKind::Timeout, "no answer in 10 s");
+    let found = of(3, vec![sample::ok(), at(1, lost.clone()), at(2, lost), at(3, sample::ok())]);
+    let runs = &found.runs;
+    assert_eq!((runs.recorded, runs.ok, runs.degraded), (4, 2, 2));
+    assert_eq!((runs.missing, runs.surplus, runs.doubled), (0, 1, 0));
+    assert_eq!(runs.degraded_by_kind, BTreeMap::from([(DegradedKind::Timeout, 2)]));
+    let [cell] = found.cells.as_slice() else { panic!("{:?}", found.cells) };
+    assert_eq!((cell.recorded, cell.ok, cell.latency_ms.n), (4, 2, 2));
+    let [group] = found.degraded.as_slice() else { panic!("{:?}", found.degraded) };
+    assert_eq!((group.count, group.stage, group.message.as_str()), (2, Stage::Run, "no answer in 10 s"));
+}
+
+#[test]
+fn a_doubled_run_does_not_make_up_for_a_lost_one() {
+    let later_round = Record { round: 1, ..on("ort", 0, 3.0) };
+    let found = of(4, vec![on("ort", 0, 1.0), on("ort", 0, 2.0), later_round, on("candle", 0, 1.0)]);
+    let runs = &found.runs;
+    assert_eq!((runs.recorded, runs.missing, runs.surplus, runs.doubled), (3, 1, 0, 1));
+    assert_eq!((runs.ok, found.cells[0].ok, found.cells[0].throughput_tok_s.mean), (3, 2, Some(2.0)));
+}
+
+#[test]
+fn a_cell_of_degraded_runs_alone_has_counts_and_no_figures() {
+    let found = of(1, vec![sample::degraded(DegradedKind::Crashed, "signal 11")]);
+    let cell = &found.cells[0];
+    assert_eq!((cell.ok, cell.latency_ms, cell.throughput_ratio), (0, Summary::default(), None));
+}
+
+#[test]
+fn ratios_are_to_the_baseline_of_the_same_row() {
+    let larger = Record { prompt_tokens: 19, ..on("candle", 0, 500.0) };
+    let found = of(4, vec![larger, on("candle", 0, 1000.0), on("ort", 0, 3000.0), on("ort", 1, 5000.0)]);
+    let ratios: Vec<_> = found.cells.iter().map(|c| (c.backend.as_str(), c.throughput_ratio)).collect();
+    assert_eq!(ratios, [("ort", Some(1.0)), ("candle", Some(0.25)), ("candle", None)]);
+}
+
+#[test]
+fn tables_line_backends_up_and_leave_gaps() {
+    let larger = Record { prompt_tokens: 19, ..on("mystery", 0, 500.0) };
+    let found = of(4, vec![larger, on("candle", 0, 1000.0), on("ort", 0, 3000.0), sample::generated()]);
+    let tables = found.tables();
+    assert_eq!(
+        tables.iter().map(|table| table.call.to_string()).collect::<Vec<_>>(),
+        ["prefill", "generate cached"]
+    );
+    assert_eq!(tables[0].backends, ["ort", "candle", "mystery"]);
+    let filled: Vec<Vec<bool>> =
+        tables[0].rows.iter().map(|row| row.cells.iter().map(Option::is_some).collect()).collect();
+    assert_eq!(filled, [[true, true, false], [false, false, true]]);
+}
+
+#[test]
+fn a_baseline_that_never_ran_gives_no_ratio() {
+    let manifest = Manifest { baseline: Some("trt".into()), ..manifest(1) };
+    let found = analyse(&manifest, &Records { records: vec![on("ort", 0, 1.0)], torn: true });
+    assert_eq!((found.baseline.as_deref(), found.cells[0].throughput_ratio), (Some("trt"), None));
+    assert!(found.runs.torn);
+}
+
+#[test]
+fn outputs_are_compared_run_by_run() {
+    let digest = |backend: &str, repetition: u32, digest: &str| Record {
+        output_digest: Some(digest.into()),
+        ..on(backend, repetition, 1.0)
+    };
+    let found = of(
+        4,
+        vec![
+            digest("candle", 0, "aa"),
+            digest("candle", 1, "cc"),
+            digest("candle", 2, "dd"),
+            digest("ort", 0, "aa"),
+            digest("ort", 1, "bb"),
+        ],
+    );
+    let [row] = found.agreement.as_slice() else { panic!("{:?}", found.agreement) };
+    assert_eq!(row.reference, "ort");
+    assert_eq!(row.compared, [Difference { backend: "candle".into(), runs: 2, differing: 1 }]);
+    assert!(!row.holds());
+}
+
+#[test]
+fn calls_come_in_reading_order() {
+    let call = |mode, use_cache| Record { mode, use_cache, ..sample::ok() };
+    let found = of(
+        4,
+        vec![
+            call(Mode::Logprobs, None),
+            call(Mode::Generate, Some(false)),
+            call(Mode::Generate, Some(true)),
+            call(Mode::Prefill, None),
+        ],
+    );
+    let calls: Vec<String> = found.cells.iter().map(|cell| cell.call.to_string()).collect();
+    assert_eq!(calls, ["prefill", "generate cached", "generate uncached", "logprobs"]);
+}

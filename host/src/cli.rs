@@ -1,0 +1,213 @@
+//! The command line, as typed.
+
+use crate::run::Isolation;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Runs the same LLM inference work on every runtime plugin, each in its own worker process, and says with
+/// numbers which runtime to use.
+#[derive(Debug, Parser)]
+#[command(name = "inferhost", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Example:\n  inferhost run configs/quickstart.toml --out runs/first && inferhost report runs/first\n\n\
+    Exit codes: 0 done, 1 failed, 2 bad input, 3 the plugin failed, 130 interrupted."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the plugins found, and what each says of itself
+    #[command(after_help = "Example:\n  inferhost backends --plugin-dir target/release --json")]
+    Backends(BackendsArgs),
+    /// Show which runs a config asks for, without running any
+    #[command(after_help = "Example:\n  inferhost plan configs/quickstart.toml")]
+    Plan(PlanArgs),
+    /// Run a config's matrix and record every run
+    #[command(after_help = "Examples:\n  inferhost run configs/quickstart.toml\n  \
+        inferhost run configs/quickstart.toml --resume --out runs/quickstart-20261120-160000")]
+    Run(RunArgs),
+    /// Turn a run folder into tables
+    #[command(after_help = "Example:\n  inferhost report runs/quickstart-20261120-160000")]
+    Report(ReportArgs),
+    /// Run prompts through a model once and print the last position's logits
+    #[command(after_help = "Example:\n  inferhost prefill --plugin candle --model synthetic:tiny-gpt2 \
+        --tokens prompts.json --json")]
+    Prefill(CallArgs),
+    /// Continue prompts once and print the new tokens
+    #[command(after_help = "Example:\n  inferhost generate --plugin ort --model hf:openai-community/gpt2 \
+        --prompt 'The answer is' --max-new-tokens 20")]
+    Generate(GenerateArgs),
+    /// Print the log-probability of every token of a prompt given those before it
+    #[command(after_help = "Example:\n  inferhost logprobs --plugin candle --option dtype=f64 \
+        --model ./my-gpt2 --tokens prompts.json --json")]
+    Logprobs(CallArgs),
+    /// Check a plugin against known answers and every rule of the interface
+    #[command(after_help = "Example:\n  inferhost conformance --plugin ort --option threads=2 \
+        --golden tests/golden")]
+    Conformance(ConformanceArgs),
+    /// Serve a host (started by the host itself)
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+/// Where plugins are.
+#[derive(Debug, Args)]
+pub struct PluginDirs {
+    /// A folder of plugins, searched before INFERHOST_PLUGIN_DIR, the binary's folder and the user's data folder
+    #[arg(long = "plugin-dir", value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+}
+
+/// Of `backends`.
+#[derive(Debug, Args)]
+pub struct BackendsArgs {
+    /// Where plugins are.
+    #[command(flatten)]
+    pub plugins: PluginDirs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The config
+    pub config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The config
+    pub config: PathBuf,
+    /// The run folder [default: runs/NAME-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with a run that ended early: in --out, or in the config's newest folder under runs/
+    #[arg(long)]
+    pub resume: bool,
+    /// Where plugins run
+    #[arg(long, value_enum, default_value = "process")]
+    pub isolation: Isolation,
+    /// Where plugins are.
+    #[command(flatten)]
+    pub plugins: PluginDirs,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The run folder
+    pub run_dir: PathBuf,
+    /// Print the analysis as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A plugin and how it is to be used.
+#[derive(Debug, Args)]
+pub struct BackendArgs {
+    /// A plugin's name, or the path of its library
+    #[arg(long, value_name = "NAME|PATH")]
+    pub plugin: String,
+    /// An option of the plugin; `inferhost backends` lists them
+    #[arg(long = "option", value_name = "KEY=VALUE")]
+    pub options: Vec<String>,
+    /// The artifact to load, such as onnx-fp32 [default: what the plugin prefers]
+    #[arg(long, value_name = "NAME")]
+    pub artifact: Option<String>,
+    /// Where plugins are.
+    #[command(flatten)]
+    pub plugins: PluginDirs,
+}
+
+/// Of the one-off calls.
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// On what.
+    #[command(flatten)]
+    pub backend: BackendArgs,
+    /// A folder, an .onnx file, hf:ORG/NAME or hf:ORG/NAME@REV, or synthetic:SHAPE
+    #[arg(long, value_name = "SPEC")]
+    pub model: String,
+    /// A JSON file of token ids: a list of lists, one a row
+    #[arg(long, value_name = "FILE", required_unless_present = "prompt", conflicts_with = "prompt")]
+    pub tokens: Option<PathBuf>,
+    /// A text, tokenized by the model's own tokenizer
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Longest time for opening the model and for the call, each, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600.0)]
+    pub deadline_s: f64,
+    /// Where the plugin runs
+    #[arg(long, value_enum, default_value = "process")]
+    pub isolation: Isolation,
+    /// Print JSON at full precision
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// What every one-off call takes.
+    #[command(flatten)]
+    pub call: CallArgs,
+    /// Tokens to add to each row
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub max_new_tokens: u32,
+    /// Run the whole row at every step instead of keeping past_key_values
+    #[arg(long)]
+    pub no_cache: bool,
+    /// End a row at the model's end-of-text token
+    #[arg(long)]
+    pub stop_at_eos: bool,
+    /// 0 is greedy
+    #[arg(long, default_value_t = 0.0)]
+    pub temperature: f32,
+    /// Sample among the K likeliest only; 0 is off
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub top_k: u32,
+    /// Sample among the likeliest that together reach P; 1 is off
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub top_p: f32,
+    /// Of the sampler
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Of `conformance`.
+#[derive(Debug, Args)]
+pub struct ConformanceArgs {
+    /// Of what.
+    #[command(flatten)]
+    pub backend: BackendArgs,
+    /// A folder of golden cases, as scripts/golden.py makes them
+    #[arg(long, value_name = "DIR", required = true)]
+    pub golden: Vec<PathBuf>,
+    /// Largest difference of a logit and of a log-probability from float64
+    #[arg(long, value_name = "X", default_value_t = 2e-5)]
+    pub tolerance: f64,
+}
+
+/// Of `worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// Where the host listens
+    pub server: String,
+    /// Most memory to allocate, MiB
+    #[arg(long)]
+    pub memory_limit_mb: Option<u64>,
+}

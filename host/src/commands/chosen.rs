@@ -1,0 +1,45 @@
+//! The plugin that a command line names, with its options and the form of model it is to load.
+
+use super::options;
+use crate::cli::BackendArgs;
+use crate::error::AppError;
+use crate::model::ResolvedModel;
+use crate::plugins::{PluginFile, PluginFolders};
+use crate::prepare::{Artifact, Prepared, prepare};
+use inferhost_plugin_api::ModelForm;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// As typed, found and checked.
+pub(super) struct Chosen {
+    pub(super) file: PluginFile,
+    pub(super) options: Map<String, Value>,
+    artifact: Option<Artifact>,
+}
+
+impl Chosen {
+    pub(super) fn new(args: &BackendArgs) -> Result<Self, AppError> {
+        let options = options::parse(&args.options)?;
+        let artifact = args.artifact.as_deref().map(str::parse).transpose().map_err(AppError::bad_input)?;
+        let folders = PluginFolders::new(&args.plugins.folders).map_err(AppError::bad_input)?;
+        let file = folders.find(&args.plugin).map_err(AppError::bad_input)?;
+        Ok(Self { file, options, artifact })
+    }
+
+    /// The options as JSON text.
+    pub(super) fn options_text(&self) -> String {
+        Value::Object(self.options.clone()).to_string()
+    }
+
+    /// `model` in a form that the plugin opens.
+    pub(super) fn prepare(
+        &self,
+        model: &ResolvedModel,
+        forms: &[ModelForm],
+        cache: &Path,
+    ) -> Result<Prepared, AppError> {
+        prepare(model, forms, self.artifact, cache).map_err(|error| {
+            if error.is_unsuited() { AppError::bad_input(error) } else { AppError::failed(error) }
+        })
+    }
+}

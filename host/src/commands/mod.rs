@@ -1,0 +1,34 @@
+//! One short function per command: what was typed goes in, text and an exit code come out.
+
+mod backends;
+mod chosen;
+mod conformance;
+mod one_off;
+mod options;
+mod plan;
+mod report;
+mod run;
+mod target;
+
+use crate::cli::{Cli, Command};
+use crate::error::AppError;
+
+/// Does what was asked.
+///
+/// # Errors
+/// [`AppError`]: one line and an exit code.
+pub fn execute(cli: Cli) -> Result<(), AppError> {
+    match cli.command {
+        Command::Backends(args) => backends::execute(&args),
+        Command::Plan(args) => plan::execute(&args),
+        Command::Run(args) => run::execute(&args),
+        Command::Report(args) => report::execute(&args),
+        Command::Prefill(args) => one_off::prefill(&args),
+        Command::Generate(args) => one_off::generate(&args),
+        Command::Logprobs(args) => one_off::logprobs(&args),
+        Command::Conformance(args) => conformance::execute(&args),
+        Command::Worker(args) => {
+            crate::worker::child::serve(&args.server, args.memory_limit_mb).map_err(AppError::failed)
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! `inferhost report`: from a run folder alone.
+
+use crate::cli::ReportArgs;
+use crate::error::AppError;
+use crate::output::{print, print_json};
+use crate::report::{Layout, Report, ReportError};
+
+pub(super) fn execute(args: &ReportArgs) -> Result<(), AppError> {
+    let failed = |error: ReportError| match error {
+        ReportError::Store(error) => AppError::store(&error),
+        other @ ReportError::Csv(_) => AppError::failed(format!("failed to {other}")),
+    };
+    let report = Report::read(&args.run_dir).map_err(failed)?;
+    let files = report.write(&args.run_dir).map_err(failed)?;
+    if args.json {
+        return print_json(&report.analysis);
+    }
+    print(report.terminal(Layout::of_stdout()).trim_end())?;
+    files.iter().try_for_each(|file| print(&format!("written: {}", file.display())))
+}

@@ -1,0 +1,117 @@
+//! `inferhost run`: config, plan, setup, matrix, report.
+
+use super::target::{Earlier, Target};
+use crate::cli::RunArgs;
+use crate::config::{self, Config};
+use crate::error::AppError;
+use crate::manifest::Counts;
+use crate::output::{print, print_json};
+use crate::plan::plan;
+use crate::plugins::PluginFolders;
+use crate::progress::Progress;
+use crate::report::{self, Layout, ReportError};
+use crate::run::{Event, Isolation, Ledger, Matrix, RunError, SetupError, Starter, first_manifest, setup};
+use crate::store::RunFolder;
+use crate::{interrupt, model};
+use serde::Serialize;
+use std::path::Path;
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    run_dir: String,
+    planned: u64,
+    #[serde(flatten)]
+    counts: &'a Counts,
+    report: String,
+}
+
+pub(super) fn execute(args: &RunArgs) -> Result<(), AppError> {
+    let config = config::load(&args.config).map_err(AppError::bad_input)?;
+    let target = Target::choose(args, &config)?;
+    let (folder, earlier) = target.open(&config)?;
+    interrupt::install().map_err(AppError::failed)?;
+    let mut progress = Progress::new();
+    let result = run(args, &config, folder, earlier, &mut progress);
+    progress.finish();
+    if result.is_err() {
+        target.discard_if_unused();
+    }
+    let (planned, ledger) = result?;
+    show(args, &target.path, planned, ledger.counts())?;
+    if ledger.counts().ok == 0 && planned > 0 {
+        return Err(AppError::backend("no run gave a valid measurement; the report says why"));
+    }
+    Ok(())
+}
+
+fn show(args: &RunArgs, path: &Path, planned: u64, counts: &Counts) -> Result<(), AppError> {
+    let text = report::report(path, Layout::of_stdout()).map_err(|error| match error {
+        ReportError::Store(error) => AppError::store(&error),
+        other @ ReportError::Csv(_) => AppError::failed(format!("failed to {other}")),
+    })?;
+    let report = path.join("report.md").display().to_string();
+    if args.json {
+        return print_json(&Summary { run_dir: path.display().to_string(), planned, counts, report });
+    }
+    print(&format!("{}\nreport: {report}", text.trim_end()))
+}
+
+/// Runs what is left of the plan; the number of runs planned, and what is on record.
+fn run(
+    args: &RunArgs,
+    config: &Config,
+    folder: RunFolder,
+    earlier: Option<Earlier>,
+    progress: &mut Progress,
+) -> Result<(u64, Ledger), AppError> {
+    let mut show = |event: Event<'_>| progress.show(&event);
+    if args.isolation == Isolation::None {
+        show(Event::Note("without isolation deadlines, memory_limit_mb and env do not hold".into()));
+    }
+    let starter = Starter {
+        isolation: args.isolation,
+        memory_limit_mb: config.run.memory_limit_mb,
+        ..Starter::new(&folder.logs_dir()).map_err(AppError::failed)?
+    };
+    let folders = PluginFolders::new(&args.plugins.folders).map_err(AppError::bad_input)?;
+    let setup =
+        setup(config, &folders, &starter, &model::cache::cache_dir(), &mut show).map_err(setup_error)?;
+    let plan = plan(config, &setup.contexts(config));
+    if let (true, Some(first)) = (plan.cells.is_empty(), plan.skipped.first()) {
+        return Err(AppError::bad_input(format!("nothing can be run: {}", first.reason)));
+    }
+    for skipped in &plan.skipped {
+        show(Event::Note(format!("skipped: {} ({})", skipped.reason, skipped.cell.mode.name())));
+    }
+    let mut manifest = first_manifest(config, &plan, &setup);
+    let mut records = Vec::new();
+    if let Some(earlier) = earlier {
+        earlier.changes(&manifest).into_iter().for_each(|change| show(Event::Note(change)));
+        manifest = earlier.continued(manifest)?;
+        records = earlier.records;
+    }
+    let path = folder.path().display().to_string();
+    let mut ledger = Ledger::open(folder, manifest, &records).map_err(|error| AppError::store(&error))?;
+    let matrix = Matrix { config, plan: &plan, setup: &setup, starter: &starter };
+    let ended = matrix.run(&records, &mut ledger, &mut show);
+    ended.map_err(|error| run_error(&error, &ledger, plan.runs(), &path))?;
+    Ok((plan.runs(), ledger))
+}
+
+fn setup_error(error: SetupError) -> AppError {
+    match error {
+        SetupError::Interrupted => AppError::interrupted("interrupted before the first run"),
+        SetupError::Io(_) | SetupError::Prepare { .. } => AppError::failed(error),
+        other => AppError::bad_input(other),
+    }
+}
+
+fn run_error(error: &RunError, ledger: &Ledger, planned: u64, path: &str) -> AppError {
+    match error {
+        RunError::Interrupted => AppError::interrupted(format!(
+            "interrupted; {} of {planned} runs are recorded in {path}: go on with --resume --out {path}",
+            ledger.counts().recorded
+        )),
+        other => AppError::failed(other),
+    }
+}

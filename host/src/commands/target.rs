@@ -1,0 +1,159 @@
+//! The run folder that `inferhost run` means, and what an earlier part of the run left in it.
+
+use crate::cli::RunArgs;
+use crate::config::Config;
+use crate::error::AppError;
+use crate::manifest::Manifest;
+use crate::record::Record;
+use crate::store::{RunFolder, StoreError, read_manifest, read_records};
+use serde_json::Value;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The run folder meant.
+pub(super) struct Target {
+    pub(super) path: PathBuf,
+    resume: bool,
+    existed: bool,
+}
+
+/// What an earlier part of the run left.
+pub(super) struct Earlier {
+    pub(super) manifest: Manifest,
+    pub(super) records: Vec<Record>,
+}
+
+impl Target {
+    pub(super) fn choose(args: &RunArgs, config: &Config) -> Result<Self, AppError> {
+        let path = match (&args.out, args.resume) {
+            (Some(out), true) if !out.exists() => {
+                return Err(AppError::bad_input(format!(
+                    "there is nothing to resume at {}; leave --resume out to begin there",
+                    out.display()
+                )));
+            }
+            (Some(out), _) => out.clone(),
+            (None, false) => return Self::fresh(&config.name),
+            (None, true) => newest(&config.name).ok_or_else(|| {
+                AppError::bad_input(format!(
+                    "there is no run of {} under runs/ to resume; name its folder with --out",
+                    config.name
+                ))
+            })?,
+        };
+        Ok(Self { existed: path.exists(), path, resume: args.resume })
+    }
+
+    /// A new folder under `runs/`, named by the time; two that begin in the same second get two folders.
+    fn fresh(name: &str) -> Result<Self, AppError> {
+        let failed =
+            |e: std::io::Error| AppError::failed(format!("failed to create a folder under runs/: {e}"));
+        let time = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+        std::fs::create_dir_all("runs").map_err(failed)?;
+        for number in 1..1000 {
+            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+            let path = Path::new("runs").join(format!("{name}-{time}{suffix}"));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path, resume: false, existed: false }),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(AppError::failed("failed to find a free name under runs/; name a folder with --out"))
+    }
+
+    /// A host that was killed before its manifest was written has left nothing to go on with: then a resumed run
+    /// begins anew.
+    pub(super) fn open(&self, config: &Config) -> Result<(RunFolder, Option<Earlier>), AppError> {
+        let store = |error: StoreError| AppError::store(&error);
+        let has = |file: &str| self.path.join(file).metadata().is_ok_and(|file| file.len() > 0);
+        if self.resume && has("records.jsonl") && !has("manifest.json") {
+            return Err(AppError::bad_input(format!(
+                "{} holds records but no manifest.json, so it cannot be resumed; give another --out",
+                self.path.display()
+            )));
+        }
+        let resumable = self.resume && self.path.join("manifest.json").exists();
+        if !resumable {
+            return Ok((RunFolder::create(&self.path).map_err(store)?, None));
+        }
+        let folder = RunFolder::open(&self.path).map_err(store)?;
+        let manifest = read_manifest(&self.path).map_err(store)?;
+        let records = read_records(&self.path).map_err(store)?.records;
+        let now = serde_json::to_value(config).map_err(AppError::failed)?;
+        if let Some(key) = first_difference(&manifest.config, &now, "") {
+            return Err(AppError::bad_input(format!(
+                "{} was begun with another config (`{key}` differs); give that config, or another --out",
+                self.path.display()
+            )));
+        }
+        Ok((folder, Some(Earlier { manifest, records })))
+    }
+
+    /// A run that never began leaves no folder behind.
+    pub(super) fn discard_if_unused(&self) {
+        if !self.existed && !self.path.join("manifest.json").exists() {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+impl Earlier {
+    /// The manifest of the whole run: begun when the first part began, with the sessions it opened.
+    ///
+    /// # Errors
+    /// A model that is not the one the run began with.
+    pub(super) fn continued(&self, mut now: Manifest) -> Result<Manifest, AppError> {
+        let models = self.manifest.models.iter().zip(&now.models);
+        if let Some((model, _)) = models.into_iter().find(|(a, b)| a.sha256 != b.sha256) {
+            return Err(AppError::bad_input(format!(
+                "model `{}` is not the one this run began with (its SHA-256 differs); give another --out",
+                model.name
+            )));
+        }
+        now.started_at.clone_from(&self.manifest.started_at);
+        for (before, after) in self.manifest.backends.iter().zip(&mut now.backends) {
+            after.session.clone_from(&before.session);
+        }
+        Ok(now)
+    }
+
+    /// What is not as it was when the run began: the records made from here on may not be like those before.
+    pub(super) fn changes(&self, now: &Manifest) -> Vec<String> {
+        let before = self.manifest.backends.iter();
+        let changed = before
+            .zip(&now.backends)
+            .filter(|(a, b)| (&a.sha256, &a.runtime_version) != (&b.sha256, &b.runtime_version));
+        changed
+            .map(|(a, _)| format!("the plugin or runtime of {} is not the one this run began with", a.name))
+            .collect()
+    }
+}
+
+fn newest(name: &str) -> Option<PathBuf> {
+    let is_time = |time: &str| time.len() >= 15 && time.chars().all(|c| c.is_ascii_digit() || c == '-');
+    let ours = |path: &PathBuf| {
+        let file = path.file_name().and_then(|file| file.to_str());
+        file.and_then(|file| file.strip_prefix(name)?.strip_prefix('-')).is_some_and(is_time)
+    };
+    let folders = std::fs::read_dir("runs").ok()?.flatten().map(|entry| entry.path());
+    folders.filter(ours).max()
+}
+
+/// The first key at which two configs differ.
+fn first_difference(a: &Value, b: &Value, at: &str) -> Option<String> {
+    let below = |key: &str| if at.is_empty() { key.to_string() } else { format!("{at}.{key}") };
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            keys.into_iter().find_map(|key| {
+                let of = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
+                first_difference(&of(a), &of(b), &below(key))
+            })
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(i, (a, b))| first_difference(a, b, &below(&i.to_string())))
+        }
+        _ => (a != b).then(|| at.to_string()),
+    }
+}

@@ -1,0 +1,60 @@
+//! The config file: [`file`] holds what a user writes, and [`load`] turns it into a [`Config`] in which every
+//! default is filled in, every path is absolute and every name is known to be sound.
+
+mod check;
+mod error;
+mod file;
+
+pub use error::ConfigError;
+pub(crate) use error::nearest;
+pub use file::{Backend, Model, Positions, RunSettings, Sampling, Scenario};
+
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A config as resolved: what the manifest keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Names the run folder.
+    pub name: String,
+    /// Of prompts and order.
+    pub seed: u64,
+    /// The backend that others are compared with.
+    pub baseline: String,
+    /// How the matrix is run.
+    pub run: RunSettings,
+    /// What is run.
+    pub models: Vec<Model>,
+    /// On what.
+    pub backends: Vec<Backend>,
+    /// In which shapes.
+    pub scenarios: Vec<Scenario>,
+}
+
+/// Reads, resolves and checks the config at `path`. Paths in it are relative to its folder.
+///
+/// # Errors
+/// One line that names the file, the line, the key and what would be right.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
+    let written = file::parse(&text, path)?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let config = resolve(written, folder);
+    check::check(&config).map_err(|reason| ConfigError::Unsound { path: path.into(), reason })?;
+    Ok(config)
+}
+
+fn resolve(written: file::ConfigFile, folder: &Path) -> Config {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
+    let file::ConfigFile { name, seed, baseline, mut run, mut models, mut backends, scenarios } = written;
+    for model in models.iter_mut().filter(|m| !m.source.contains(':')) {
+        model.source = folder.join(&model.source).display().to_string();
+    }
+    for backend in backends.iter_mut().filter(|b| crate::plugins::is_path(&b.plugin)) {
+        backend.plugin = folder.join(&backend.plugin).display().to_string();
+    }
+    run.prompt_text = run.prompt_text.map(|text| folder.join(text));
+    let baseline = baseline.or_else(|| backends.first().map(|b| b.name.clone())).unwrap_or_default();
+    Config { name, seed, baseline, run, models, backends, scenarios }
+}

@@ -1,0 +1,69 @@
+//! What the program ends with: one line on standard error and a documented exit code.
+
+use crate::store::StoreError;
+use crate::text;
+use std::fmt::Display;
+use std::io::ErrorKind;
+
+/// Characters of a message that are shown.
+const MESSAGE_LIMIT: usize = 1000;
+
+/// The exit codes, also in the README.
+pub mod exit_code {
+    /// Done. Degraded runs are results, not failures.
+    pub const DONE: i32 = 0;
+    /// The host could not do its work: I/O, no worker process.
+    pub const FAILED: i32 = 1;
+    /// Something the user gave is wrong: command line, config, model, plugin, data. Nothing was run.
+    pub const BAD_INPUT: i32 = 2;
+    /// The plugin failed: a one-off call or a conformance check failed, or no run of a matrix succeeded.
+    pub const BACKEND_FAILED: i32 = 3;
+    /// Ctrl-C. Records are kept; `--resume` goes on.
+    pub const INTERRUPTED: i32 = 130;
+}
+
+/// Why the program ends without having done what was asked.
+#[derive(Debug)]
+pub struct AppError {
+    /// From [`exit_code`].
+    pub exit_code: i32,
+    /// One line.
+    pub message: String,
+}
+
+impl AppError {
+    /// [`exit_code::BAD_INPUT`].
+    pub fn bad_input(message: impl Display) -> Self {
+        Self { exit_code: exit_code::BAD_INPUT, message: line(&message) }
+    }
+
+    /// [`exit_code::FAILED`].
+    pub fn failed(message: impl Display) -> Self {
+        Self { exit_code: exit_code::FAILED, message: line(&message) }
+    }
+
+    /// A run folder that cannot be used: the user's mistake, or the system's refusal.
+    pub fn store(error: &StoreError) -> Self {
+        let message = format!("failed to {error}");
+        match error {
+            StoreError::Io { source, .. } if source.kind() == ErrorKind::NotFound => Self::bad_input(message),
+            StoreError::Io { .. } | StoreError::Append { .. } => Self::failed(message),
+            _ => Self::bad_input(message),
+        }
+    }
+
+    /// [`exit_code::BACKEND_FAILED`].
+    pub fn backend(message: impl Display) -> Self {
+        Self { exit_code: exit_code::BACKEND_FAILED, message: line(&message) }
+    }
+
+    /// [`exit_code::INTERRUPTED`].
+    pub fn interrupted(message: impl Display) -> Self {
+        Self { exit_code: exit_code::INTERRUPTED, message: line(&message) }
+    }
+}
+
+/// One line of harmless text, whatever a name or a plugin's message holds.
+fn line(message: &impl Display) -> String {
+    text::clipped(&message.to_string(), MESSAGE_LIMIT)
+}

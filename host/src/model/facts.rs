@@ -1,0 +1,21 @@
+//! What can be told of a model without making, fetching or hashing it.
+
+use super::{ModelConfig, ModelError, ModelSource};
+use inferhost_plugin_api::config_beside;
+
+/// The most positions of one row of the model that `spec` names, where that can be told cheaply.
+///
+/// # Errors
+/// A spec that means nothing, or a folder whose `config.json` is malformed.
+pub fn context_length(spec: &str) -> Result<Option<u32>, ModelError> {
+    match spec.parse()? {
+        ModelSource::Synthetic(size) => Ok(Some(size.config().n_positions)),
+        ModelSource::Hub { .. } => Ok(None),
+        ModelSource::Path(path) => {
+            let inside = path.join("config.json");
+            let config =
+                if path.is_file() { config_beside(&path) } else { inside.is_file().then_some(inside) };
+            Ok(config.map(|config| ModelConfig::read(&config)).transpose()?.and_then(|c| c.context_length))
+        }
+    }
+}

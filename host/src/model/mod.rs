@@ -1,0 +1,47 @@
+//! Where a model comes from: a spec string becomes a folder on disk whose weights, config and parameter count
+//! have been checked.
+//!
+//! [`resolve`] is the way in. A [`ModelSource`] says what the spec means; `hub` and [`synthetic`] bring a folder
+//! into being where there is none yet; [`Weights`] and [`onnx`] read what lies there; [`ResolvedModel`] is what
+//! the next stage, [`prepare`](crate::prepare), takes.
+
+pub mod cache;
+mod config;
+mod error;
+mod facts;
+pub(crate) mod file_digest;
+mod gpt2;
+mod hub;
+pub mod onnx;
+mod resolve;
+mod source;
+pub mod synthetic;
+mod tokenizer;
+mod weights;
+
+pub use config::{Activation, Architecture, Gpt2Config, ModelConfig};
+pub use error::ModelError;
+pub use facts::context_length;
+pub use gpt2::TensorSpec;
+#[cfg(test)]
+pub(crate) use gpt2::parameters as gpt2_parameters;
+pub use hub::Hub;
+pub use resolve::{ModelKind, ResolvedModel, check_claim, resolve};
+pub use source::ModelSource;
+pub use tokenizer::{Tokenizer, TokenizerFiles};
+pub use weights::Weights;
+
+/// Reference models and texts lie beside the checkout, on some machines.
+#[cfg(test)]
+pub(crate) fn shared(path: &str) -> Option<std::path::PathBuf> {
+    use std::io::Write;
+    let checkout = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found =
+        checkout.ancestors().map(|folder| folder.join("shared").join(path)).find(|path| path.exists());
+    if found.is_none() {
+        // On the terminal itself: the test harness swallows what a passing test prints.
+        let _ = std::io::stderr()
+            .write_all(format!("skipped: no shared/{path} beside the checkout\n").as_bytes());
+    }
+    found
+}

@@ -1,0 +1,234 @@
+//! From a spec string to a model whose files have been read, checked, counted and hashed.
+
+use super::config::eos_token_ids;
+use super::{
+    Architecture, Hub, ModelConfig, ModelError, ModelSource, Tokenizer, TokenizerFiles, Weights, file_digest,
+    gpt2, onnx, synthetic,
+};
+use inferhost_plugin_api::{config_beside, find_graph};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+const CONFIG: &str = "config.json";
+
+/// A model on disk, before any runtime-specific form.
+#[derive(Debug, Clone)]
+pub struct ResolvedModel {
+    /// As it was written.
+    pub spec: String,
+    /// What lies in `folder`.
+    pub kind: ModelKind,
+    /// Where its files are, absolute.
+    pub folder: PathBuf,
+    /// Of its `config.json`, completed from the graph where it is ONNX.
+    pub config: ModelConfig,
+    /// Size of the files that hold its weights.
+    pub bytes: u64,
+    /// Counted from the tensors: tied weights once, buffers not.
+    pub parameters: u64,
+    /// Over config and weights.
+    pub sha256: String,
+    /// Where generation ends; may be empty.
+    pub eos_token_ids: Vec<u32>,
+    /// Its tokenizer, where it came with one.
+    pub tokenizer: Option<TokenizerFiles>,
+}
+
+impl ResolvedModel {
+    /// Reads the model's tokenizer.
+    ///
+    /// # Errors
+    /// A model without one, or a malformed file.
+    pub fn load_tokenizer(&self) -> Result<Tokenizer, ModelError> {
+        let without =
+            || ModelError::spec(&self.spec, "it has no tokenizer, so give token ids instead of text");
+        self.tokenizer.as_ref().ok_or_else(without)?.load()
+    }
+}
+
+/// The form in which a model came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelKind {
+    /// `config.json` and safetensors.
+    HuggingFace,
+    /// A ready graph.
+    Onnx {
+        /// The `.onnx` file.
+        graph: PathBuf,
+    },
+}
+
+/// Finds, fetches or makes the model that `spec` names, and checks it. `cache` is inferhost's own cache folder.
+///
+/// # Errors
+/// One line that names the file, tensor or key at fault.
+pub fn resolve(spec: &str, cache: &Path) -> Result<ResolvedModel, ModelError> {
+    let folder = match spec.parse()? {
+        ModelSource::Path(path) => return from_path(spec, &path, cache),
+        ModelSource::Synthetic(size) => synthetic::ensure(&size, cache)?,
+        ModelSource::Hub { repo, revision } => {
+            let hub = Hub::from_env();
+            hub.ok_or_else(|| ModelError::spec(spec, "no home folder for the hub's cache; set HF_HOME"))?
+                .fetch(&repo, &revision)?
+        }
+    };
+    let folder = std::path::absolute(&folder).map_err(ModelError::io(&folder))?;
+    hugging_face(spec, folder, cache)
+}
+
+/// Holds a model against the size that it is said to have.
+///
+/// # Errors
+/// Both numbers, where they are more than 1% apart.
+pub fn check_claim(model: &ResolvedModel, claimed: u64) -> Result<(), ModelError> {
+    let found = model.parameters;
+    if u128::from(found.abs_diff(claimed)) * 100 > u128::from(claimed) {
+        return Err(ModelError::Claim { spec: model.spec.clone(), found, claimed });
+    }
+    Ok(())
+}
+
+fn from_path(spec: &str, path: &Path, cache: &Path) -> Result<ResolvedModel, ModelError> {
+    let metadata = path.metadata().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => ModelError::spec(
+            spec,
+            "there is no such file or folder; give a folder, an .onnx file, hf:<org>/<name> or synthetic:<size>",
+        ),
+        _ => ModelError::io(path)(error),
+    })?;
+    let path = std::path::absolute(path).map_err(ModelError::io(path))?;
+    if metadata.is_file() {
+        if path.extension().is_none_or(|extension| extension != "onnx") {
+            let problem = "a file, but not an .onnx one; name the model's folder";
+            return Err(ModelError::malformed(&path, problem));
+        }
+        return ready_graph(spec, path, cache);
+    }
+    let has = |name: &str| path.join(name).is_file();
+    let has_weights = has("model.safetensors") || has("model.safetensors.index.json");
+    if !has_weights {
+        let found = find_graph(&path).map_err(|problem| ModelError::malformed(&path, problem))?;
+        if let Some(graph) = found {
+            return ready_graph(spec, graph, cache);
+        }
+    }
+    if !has(CONFIG) {
+        let problem = "not a model's folder: it has neither config.json with safetensors nor an .onnx file";
+        return Err(ModelError::malformed(&path, problem));
+    }
+    hugging_face(spec, path, cache)
+}
+
+fn hugging_face(spec: &str, folder: PathBuf, cache: &Path) -> Result<ResolvedModel, ModelError> {
+    let path = folder.join(CONFIG);
+    let config = ModelConfig::read(&path)?;
+    let Architecture::Gpt2(gpt2_config) = &config.architecture else {
+        let problem = match &config.model_type {
+            Some(found) => format!("model_type is {found:?}; only \"gpt2\" is supported (others as ONNX)"),
+            None => "model_type is missing; expected \"gpt2\"".into(),
+        };
+        return Err(ModelError::unsupported(&path, problem));
+    };
+    let weights = Weights::open(&folder)?;
+    let parameters = gpt2::check(gpt2_config, &weights)?;
+    let mut files = vec![path];
+    files.extend_from_slice(weights.files());
+    Ok(ResolvedModel {
+        spec: spec.into(),
+        kind: ModelKind::HuggingFace,
+        bytes: total_bytes(weights.files())?,
+        sha256: file_digest::of_files(&files, cache)?,
+        eos_token_ids: eos_token_ids(&folder)?,
+        tokenizer: TokenizerFiles::find(&folder),
+        config,
+        parameters,
+        folder,
+    })
+}
+
+fn ready_graph(spec: &str, graph: PathBuf, cache: &Path) -> Result<ResolvedModel, ModelError> {
+    let summary = onnx::summarise(&graph)?;
+    let path = config_beside(&graph);
+    let folder = path.as_ref().unwrap_or(&graph).parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut config = path.as_deref().map_or_else(|| Ok(ModelConfig::unknown()), ModelConfig::read)?;
+    config.vocab_size = config.vocab_size.or(summary.vocab_size);
+    let weights: Vec<PathBuf> = [graph.clone()].into_iter().chain(summary.data_files).collect();
+    let bytes = total_bytes(&weights)?;
+    let files: Vec<PathBuf> = weights.into_iter().chain(path).collect();
+    Ok(ResolvedModel {
+        spec: spec.into(),
+        kind: ModelKind::Onnx { graph },
+        bytes,
+        sha256: file_digest::of_files(&files, cache)?,
+        eos_token_ids: eos_token_ids(&folder)?,
+        tokenizer: TokenizerFiles::find(&folder),
+        config,
+        parameters: summary.parameters,
+        folder,
+    })
+}
+
+fn total_bytes(files: &[PathBuf]) -> Result<u64, ModelError> {
+    files.iter().map(|file| file.metadata().map(|data| data.len()).map_err(ModelError::io(file))).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::shared;
+    use std::fs;
+
+    #[test]
+    fn a_synthetic_model_is_a_folder_like_any_other() {
+        let cache = tempfile::tempdir().unwrap();
+        let made = resolve("synthetic:tiny-gpt2", cache.path()).unwrap();
+        assert_eq!((made.parameters, made.eos_token_ids.as_slice()), (102_714, &[50_256][..]));
+        assert_eq!(made.bytes, made.folder.join("model.safetensors").metadata().unwrap().len());
+        assert_eq!((made.config.vocab_size, made.config.context_length), (Some(50_257), Some(1024)));
+        let read = resolve(made.folder.to_str().unwrap(), cache.path()).unwrap();
+        assert_eq!((read.sha256, read.parameters, read.kind), (made.sha256, 102_714, ModelKind::HuggingFace));
+        let other = resolve("synthetic:tiny-gpt2?seed=1", cache.path()).unwrap();
+        assert_ne!(other.sha256, resolve("synthetic:tiny-gpt2", cache.path()).unwrap().sha256);
+    }
+
+    #[test]
+    fn what_is_no_model_is_said_in_one_line() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = |name: &str, files: &[(&str, &str)]| {
+            let folder = cache.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            for (name, text) in files {
+                fs::write(folder.join(name), text).unwrap();
+            }
+            folder
+        };
+        let text = folder("text", &[("a.txt", ""), ("empty.onnx", ""), ("bad.onnx", "no protobuf")]);
+        for (path, expected) in [
+            (cache.path().join("absent"), "absent\": there is no such file or folder; give "),
+            (folder("empty", &[]), "neither config.json with safetensors nor an .onnx file"),
+            (text.clone(), "text: holds bad.onnx, empty.onnx, none of them model.onnx or "),
+            (text.join("a.txt"), "a file, but not an .onnx one"),
+            (text.join("empty.onnx"), "it has no graph"),
+            (text.join("bad.onnx"), "not an ONNX model"),
+            (folder("json", &[("config.json", "{")]), "config.json: not a model's config: EOF"),
+            (folder("none", &[("config.json", "{}")]), "model_type is missing; expected \"gpt2\""),
+            (
+                folder("llama", &[("config.json", r#"{"model_type":"llama"}"#)]),
+                "model_type is \"llama\"; only \"gpt2\" is supported",
+            ),
+        ] {
+            let message = resolve(path.to_str().unwrap(), cache.path()).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+            assert_eq!(message.lines().count(), 1, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_trained_model_is_as_its_readme_says() {
+        let Some(path) = shared("models/gpt2-wikitext-7m") else { return };
+        let cache = tempfile::tempdir().unwrap();
+        let model = resolve(path.to_str().unwrap(), cache.path()).unwrap();
+        assert_eq!((model.parameters, model.eos_token_ids.as_slice()), (7_357_312, &[50_256][..]));
+        assert!(model.tokenizer.is_some());
+    }
+}

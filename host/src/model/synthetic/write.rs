@@ -1,0 +1,137 @@
+//! Writes a synthetic model as a Hugging Face folder, in pieces: gpt2-xl's 6 GB never lie in memory.
+
+use super::random::Normal;
+use super::spec::SyntheticSpec;
+use crate::model::gpt2::{self, TensorSpec};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// Part of the cache folder's name: raise it whenever the same spec would give other bytes.
+pub(super) const FORMAT: u32 = 1;
+/// Values made at a time.
+const PIECE: usize = 1 << 16;
+
+/// Fills `folder` with `config.json` and `model.safetensors`.
+pub(super) fn write(spec: &SyntheticSpec, folder: &Path) -> io::Result<()> {
+    let config = serde_json::to_string_pretty(&config_file(spec))?;
+    fs::write(folder.join("config.json"), config + "\n")?;
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(folder.join("model.safetensors"))?);
+    write_tensors(spec, &mut out)?;
+    out.flush()
+}
+
+/// As `GPT2Config.save_pretrained` would write it.
+#[derive(Serialize)]
+struct ConfigFile {
+    activation_function: &'static str,
+    architectures: [&'static str; 1],
+    attn_pdrop: f32,
+    bos_token_id: u32,
+    dtype: &'static str,
+    embd_pdrop: f32,
+    eos_token_id: u32,
+    initializer_range: f64,
+    layer_norm_epsilon: f64,
+    model_type: &'static str,
+    n_embd: u32,
+    n_head: u32,
+    n_inner: u32,
+    n_layer: u32,
+    n_positions: u32,
+    resid_pdrop: f32,
+    scale_attn_by_inverse_layer_idx: bool,
+    scale_attn_weights: bool,
+    tie_word_embeddings: bool,
+    vocab_size: u32,
+}
+
+fn config_file(spec: &SyntheticSpec) -> ConfigFile {
+    let config = spec.config();
+    ConfigFile {
+        activation_function: "gelu_new",
+        architectures: ["GPT2LMHeadModel"],
+        attn_pdrop: 0.0,
+        bos_token_id: config.vocab_size - 1,
+        dtype: "float32",
+        embd_pdrop: 0.0,
+        eos_token_id: config.vocab_size - 1,
+        initializer_range: 0.02,
+        layer_norm_epsilon: config.layer_norm_epsilon,
+        model_type: "gpt2",
+        n_embd: config.n_embd,
+        n_head: config.n_head,
+        n_inner: config.n_inner,
+        n_layer: config.n_layer,
+        n_positions: config.n_positions,
+        resid_pdrop: 0.0,
+        scale_attn_by_inverse_layer_idx: config.scale_attn_by_inverse_layer_idx,
+        scale_attn_weights: config.scale_attn_weights,
+        tie_word_embeddings: config.tie_word_embeddings,
+        vocab_size: config.vocab_size,
+    }
+}
+
+/// A safetensors header; sorted by name, so that its bytes depend on nothing else.
+#[derive(Serialize)]
+struct Header {
+    #[serde(rename = "__metadata__")]
+    metadata: BTreeMap<&'static str, &'static str>,
+    #[serde(flatten)]
+    tensors: BTreeMap<String, HeaderEntry>,
+}
+
+#[derive(Serialize)]
+struct HeaderEntry {
+    dtype: &'static str,
+    shape: Vec<usize>,
+    data_offsets: [u64; 2],
+}
+
+fn write_tensors(spec: &SyntheticSpec, out: &mut impl Write) -> io::Result<()> {
+    let tensors = gpt2::tensors(&spec.config());
+    let mut header = Header { metadata: [("format", "pt")].into(), tensors: BTreeMap::new() };
+    let mut offset = 0;
+    for tensor in &tensors {
+        let end = offset + 4 * tensor.len();
+        let entry = HeaderEntry { dtype: "F32", shape: tensor.shape.clone(), data_offsets: [offset, end] };
+        header.tensors.insert(stored_name(tensor), entry);
+        offset = end;
+    }
+    let mut header = serde_json::to_string(&header)?;
+    // Readers that map the file want the data aligned.
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    tensors.iter().try_for_each(|tensor| write_tensor(spec.seed(), tensor, out))
+}
+
+/// The head, where it is not tied, is the only tensor outside of the `transformer` module.
+fn stored_name(tensor: &TensorSpec) -> String {
+    if tensor.name == "lm_head.weight" { tensor.name.clone() } else { format!("transformer.{}", tensor.name) }
+}
+
+/// Nothing is 0 or 1 exactly, so a backend that forgets a bias or a gain shows.
+fn write_tensor(seed: u64, tensor: &TensorSpec, out: &mut impl Write) -> io::Result<()> {
+    let is_gain = tensor.name.contains("ln_") && tensor.name.ends_with(".weight");
+    let (mean, deviation) = match (is_gain, tensor.name.ends_with(".bias")) {
+        (true, _) => (1.0, 0.05),
+        (false, true) => (0.0, 0.01),
+        (false, false) => (0.0, 0.02),
+    };
+    let mut normal = Normal::new(seed, &tensor.name);
+    let mut values = vec![0.0; PIECE];
+    let mut bytes = Vec::with_capacity(4 * PIECE);
+    let mut left = tensor.len();
+    while left > 0 {
+        let piece = &mut values[..usize::try_from(left).map_or(PIECE, |left| left.min(PIECE))];
+        normal.fill(piece, mean, deviation);
+        bytes.clear();
+        bytes.extend(piece.iter().flat_map(|value| value.to_le_bytes()));
+        out.write_all(&bytes)?;
+        left -= piece.len() as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Text to token ids and back, with the tokenizer that came with the model.
+//!
+//! `tokenizer.json` is taken where there is one; `vocab.json` with `merges.txt` is GPT-2's older form of the same
+//! byte-level BPE.
+
+use super::ModelError;
+use std::path::{Path, PathBuf};
+use tokenizers::models::bpe::BPE;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, Tokenizer as Inner};
+
+const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// The files of a model's tokenizer; reading them takes a moment and most runs need no text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenizerFiles {
+    /// `tokenizer.json`.
+    Json(PathBuf),
+    /// GPT-2's `vocab.json` and `merges.txt`.
+    VocabMerges {
+        /// `vocab.json`.
+        vocab: PathBuf,
+        /// `merges.txt`.
+        merges: PathBuf,
+    },
+}
+
+impl TokenizerFiles {
+    /// The tokenizer's files in a model folder; none where it has none.
+    pub fn find(folder: &Path) -> Option<Self> {
+        let json = folder.join("tokenizer.json");
+        let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
+        if json.is_file() {
+            Some(Self::Json(json))
+        } else {
+            (vocab.is_file() && merges.is_file()).then_some(Self::VocabMerges { vocab, merges })
+        }
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Which file is malformed.
+    pub fn load(&self) -> Result<Tokenizer, ModelError> {
+        let (path, inner) = match self {
+            Self::Json(path) => (path, Inner::from_file(path)),
+            Self::VocabMerges { vocab, merges } => (vocab, byte_level_bpe(vocab, merges)),
+        };
+        let inner = inner.map_err(|e| malformed(path, &e))?;
+        Ok(Tokenizer { path: path.clone(), inner })
+    }
+}
+
+/// A model's tokenizer.
+pub struct Tokenizer {
+    path: PathBuf,
+    inner: Inner,
+}
+
+impl Tokenizer {
+    /// The token ids of `text`; no special tokens are added.
+    ///
+    /// # Errors
+    /// Text that the tokenizer has no tokens for.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        let encoding = self.inner.encode_fast(text, false).map_err(|e| malformed(&self.path, &e))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The text of `ids`, special tokens included; bytes that are no UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// Ids that the tokenizer cannot join.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
+        self.inner.decode(ids, false).map_err(|e| malformed(&self.path, &e))
+    }
+}
+
+fn malformed(path: &Path, error: &tokenizers::Error) -> ModelError {
+    ModelError::malformed(path, format!("tokenizer: {error}"))
+}
+
+fn byte_level_bpe(vocab: &Path, merges: &Path) -> tokenizers::Result<Inner> {
+    let bpe = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy()).build()?;
+    let byte_level = ByteLevel::new(false, true, true);
+    let mut inner = Inner::new(bpe);
+    inner.with_pre_tokenizer(Some(byte_level)).with_decoder(Some(byte_level));
+    if inner.token_to_id(END_OF_TEXT).is_some() {
+        inner.add_special_tokens([AddedToken::from(END_OF_TEXT, true)])?;
+    }
+    Ok(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::shared;
+    use std::fs;
+
+    fn tiny(folder: &Path) -> Tokenizer {
+        let vocab = r#"{"a":0,"b":1,"Ġ":2,"ab":3,"Ġab":4,"<|endoftext|>":5}"#;
+        fs::write(folder.join("vocab.json"), vocab).unwrap();
+        fs::write(folder.join("merges.txt"), "#version: 0.2\na b\nĠ ab\n").unwrap();
+        TokenizerFiles::find(folder).unwrap().load().unwrap()
+    }
+
+    #[test]
+    fn vocabulary_and_merges_are_a_byte_level_bpe() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(TokenizerFiles::find(folder.path()), None);
+        let tokenizer = tiny(folder.path());
+        assert_eq!(tokenizer.inner.get_vocab_size(true), 6);
+        let ids = tokenizer.encode("ab ab<|endoftext|>ba").unwrap();
+        assert_eq!(ids, [3, 4, 5, 1, 0]);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), "ab ab<|endoftext|>ba");
+    }
+
+    #[test]
+    fn a_malformed_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        fs::write(&path, "{}").unwrap();
+        let message = TokenizerFiles::find(folder.path()).unwrap().load().err().unwrap().to_string();
+        assert!(message.contains("tokenizer.json: tokenizer: "), "{message}");
+    }
+
+    #[test]
+    fn both_forms_of_gpt2s_tokenizer_agree() {
+        let (Some(model), Some(text)) =
+            (shared("models/gpt2-wikitext-7m"), shared("data/wikitext-2-test-a.txt"))
+        else {
+            return;
+        };
+        let text = fs::read_to_string(text).unwrap();
+        let json = TokenizerFiles::find(&model).unwrap();
+        assert!(matches!(json, TokenizerFiles::Json(_)));
+        let files =
+            TokenizerFiles::VocabMerges { vocab: model.join("vocab.json"), merges: model.join("merges.txt") };
+        let (json, files) = (json.load().unwrap(), files.load().unwrap());
+        assert_eq!((json.inner.get_vocab_size(true), files.inner.get_vocab_size(true)), (50_257, 50_257));
+        let ids = json.encode(&text).unwrap();
+        assert!(ids == files.encode(&text).unwrap());
+        assert_eq!(ids.len(), 179_370);
+        assert!(json.decode(&ids).unwrap() == text && files.decode(&ids).unwrap() == text);
+    }
+}

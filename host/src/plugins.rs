@@ -1,0 +1,174 @@
+//! Where plugins are found, by name or by path. Nothing is loaded here: a name is read from a file's name,
+//! `libinferhost_plugin_<name>.so` or what the platform calls it.
+
+use crate::config::nearest;
+use std::collections::BTreeMap;
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+use std::path::{Path, PathBuf};
+
+/// The folders named by `INFERHOST_PLUGIN_DIR` are searched after those of `--plugin-dir`.
+pub const PLUGIN_DIR_VARIABLE: &str = "INFERHOST_PLUGIN_DIR";
+
+/// A plugin's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginFile {
+    /// From the file's name.
+    pub name: String,
+    /// The first found.
+    pub path: PathBuf,
+    /// Others of the same name in later folders, not used.
+    pub shadowed: Vec<PathBuf>,
+}
+
+/// Why a plugin was not found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// No folder where one was named.
+    #[error("--plugin-dir {0} is no folder; name the folder that holds the plugins' libraries")]
+    NoFolder(PathBuf),
+    /// No file at the path given.
+    #[error(
+        "no plugin at {0}; give the path of a plugin's library, or a name that `inferhost backends` lists"
+    )]
+    NoFile(PathBuf),
+    /// No file of that name in any folder.
+    #[error(
+        "no plugin named `{name}`{hint}; searched {searched}; found {found}; add its folder with --plugin-dir or {PLUGIN_DIR_VARIABLE}"
+    )]
+    NoName {
+        /// As asked.
+        name: String,
+        /// The nearest name, if any.
+        hint: String,
+        /// The folders.
+        searched: String,
+        /// What is there instead.
+        found: String,
+    },
+}
+
+/// The folders in which plugins are looked for, first match first.
+#[derive(Debug, Clone)]
+pub struct PluginFolders(Vec<PathBuf>);
+
+impl PluginFolders {
+    /// `--plugin-dir`, then `INFERHOST_PLUGIN_DIR`, then beside the binary, then the user's data folder.
+    ///
+    /// # Errors
+    /// A given folder that is none.
+    pub fn new(given: &[PathBuf]) -> Result<Self, FindError> {
+        if let Some(missing) = given.iter().find(|folder| !folder.is_dir()) {
+            return Err(FindError::NoFolder(missing.clone()));
+        }
+        let mut folders = given.to_vec();
+        folders.extend(std::env::var_os(PLUGIN_DIR_VARIABLE).iter().flat_map(std::env::split_paths));
+        folders.extend(std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())));
+        let data = directories::ProjectDirs::from("", "", "inferhost");
+        folders.extend(data.map(|dirs| dirs.data_dir().join("plugins")));
+        Ok(Self(folders))
+    }
+
+    /// Every plugin by name.
+    pub fn list(&self) -> Vec<PluginFile> {
+        let mut found = BTreeMap::<String, PluginFile>::new();
+        let mut seen = Vec::new();
+        for path in self.0.iter().flat_map(|folder| libraries(folder)) {
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            if seen.contains(&real) {
+                continue;
+            }
+            seen.push(real);
+            let Some(name) = plugin_name(&path) else { continue };
+            match found.get_mut(&name) {
+                Some(first) => first.shadowed.push(path),
+                None => {
+                    found.insert(name.clone(), PluginFile { name, path, shadowed: Vec::new() });
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// The plugin of that name, or at that path.
+    ///
+    /// # Errors
+    /// [`FindError`], naming what is there instead.
+    pub fn find(&self, name_or_path: &str) -> Result<PluginFile, FindError> {
+        if is_path(name_or_path) {
+            let path = PathBuf::from(name_or_path);
+            if !path.is_file() {
+                return Err(FindError::NoFile(path));
+            }
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let name = plugin_name(&path).or(stem).unwrap_or_default();
+            return Ok(PluginFile {
+                name,
+                path: std::path::absolute(&path).unwrap_or(path),
+                shadowed: Vec::new(),
+            });
+        }
+        let all = self.list();
+        let known = all.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
+        let hint = nearest(name_or_path, all.iter().map(|p| p.name.as_str()))
+            .map_or(String::new(), |name| format!(" (did you mean `{name}`?)"));
+        all.into_iter().find(|p| p.name == name_or_path).ok_or_else(|| FindError::NoName {
+            name: name_or_path.into(),
+            hint,
+            searched: self.0.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "),
+            found: if known.is_empty() { "none".into() } else { known },
+        })
+    }
+}
+
+/// Whether a user means a file rather than a plugin's name.
+pub fn is_path(name_or_path: &str) -> bool {
+    name_or_path.contains(['/', '\\']) || name_or_path.ends_with(DLL_SUFFIX)
+}
+
+fn libraries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|e| e.path()).filter(|p| plugin_name(p).is_some()).collect();
+    paths.sort();
+    paths
+}
+
+fn plugin_name(path: &Path) -> Option<String> {
+    let file = path.file_name()?.to_str()?;
+    let name = file.strip_prefix(DLL_PREFIX)?.strip_prefix("inferhost_plugin_")?.strip_suffix(DLL_SUFFIX)?;
+    // The interface's own crate is no plugin, though it may lie beside them.
+    (!name.is_empty() && name != "api").then(|| name.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn library(folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(format!("{DLL_PREFIX}inferhost_plugin_{name}{DLL_SUFFIX}"));
+        std::fs::write(&path, "").unwrap();
+        path
+    }
+
+    #[test]
+    fn the_first_folder_wins_and_the_second_is_named() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = library(a.path(), "candle");
+        let second = library(b.path(), "candle");
+        library(b.path(), "ort");
+        std::fs::write(b.path().join("notes.txt"), "").unwrap();
+        let folders = PluginFolders(vec![a.path().into(), b.path().into(), a.path().into()]);
+        let names: Vec<_> = folders.list().into_iter().map(|p| p.name).collect();
+        assert_eq!(names, ["candle", "ort"]);
+        let candle = folders.find("candle").unwrap();
+        assert_eq!((candle.path, candle.shadowed), (first, vec![second]));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_what_is_near() {
+        let a = tempfile::tempdir().unwrap();
+        library(a.path(), "candle");
+        let folders = PluginFolders(vec![a.path().into()]);
+        assert!(folders.find("kandle").unwrap_err().to_string().contains("did you mean `candle`"));
+        assert!(matches!(folders.find("./none.so").unwrap_err(), FindError::NoFile(_)));
+    }
+}

@@ -1,0 +1,131 @@
+//! From a model to what a backend loads.
+//!
+//! A plugin says which [`ModelForm`]s it opens. A model that comes in one of them is passed on as it is; a Hugging
+//! Face model for a plugin that wants ONNX becomes an [`Artifact`], built once and kept in the cache under
+//! everything that decides its content.
+
+mod artifact;
+mod error;
+mod onnx;
+
+pub use artifact::{Artifact, ArtifactFile, ArtifactInfo};
+pub use error::PrepareError;
+
+use crate::model::{ModelKind, ResolvedModel};
+use inferhost_plugin_api::ModelForm;
+use std::path::{Path, PathBuf};
+
+/// What a backend is to open.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// A file or folder, absolute.
+    pub path: PathBuf,
+    /// What lies there.
+    pub form: ModelForm,
+    /// How it was built; none where the model is opened as it came.
+    pub artifact: Option<ArtifactInfo>,
+}
+
+/// Brings `model` into one of `forms`, those that the plugin opens: as it is where that will do and no `artifact`
+/// is asked for, else as an artifact, built first where `cache` does not hold it.
+///
+/// # Errors
+/// A model that cannot be brought into any of `forms`, or what failed in building.
+pub fn prepare(
+    model: &ResolvedModel,
+    forms: &[ModelForm],
+    artifact: Option<Artifact>,
+    cache: &Path,
+) -> Result<Prepared, PrepareError> {
+    match route(model, forms, artifact)? {
+        Route::AsItIs(form, path) => Ok(Prepared { path, form, artifact: None }),
+        Route::Build(artifact) => {
+            let (path, info) = artifact::ensure(artifact, model, cache)?;
+            Ok(Prepared { path, form: artifact.form(), artifact: Some(info) })
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Route {
+    AsItIs(ModelForm, PathBuf),
+    Build(Artifact),
+}
+
+fn route(model: &ResolvedModel, forms: &[ModelForm], asked: Option<Artifact>) -> Result<Route, PrepareError> {
+    let opens = |form: ModelForm| forms.contains(&form);
+    let unsuited = |problem: String| PrepareError::Unsuited { spec: model.spec.clone(), problem };
+    let known: Vec<&str> = forms.iter().map(|form| form.name()).collect();
+    let only = format!("the plugin opens only {}", known.join(", "));
+    match (&model.kind, asked) {
+        (ModelKind::Onnx { .. }, Some(artifact)) => Err(unsuited(format!(
+            "it is ONNX already, so no {artifact} is built from it; leave the artifact out"
+        ))),
+        (ModelKind::Onnx { graph }, None) if opens(ModelForm::Onnx) => {
+            let is_whole_folder = *graph == model.folder.join(onnx::FILE);
+            let path = if is_whole_folder { model.folder.clone() } else { graph.clone() };
+            Ok(Route::AsItIs(ModelForm::Onnx, path))
+        }
+        (ModelKind::Onnx { .. }, None) => Err(unsuited(format!("it is ONNX, and {only}"))),
+        (ModelKind::HuggingFace, Some(artifact)) if !opens(artifact.form()) => {
+            Err(unsuited(format!("{artifact} was asked for, and {only}")))
+        }
+        (ModelKind::HuggingFace, Some(artifact)) => Ok(Route::Build(artifact)),
+        (ModelKind::HuggingFace, None) if opens(ModelForm::HuggingFace) => {
+            Ok(Route::AsItIs(ModelForm::HuggingFace, model.folder.clone()))
+        }
+        (ModelKind::HuggingFace, None) if opens(ModelForm::Onnx) => Ok(Route::Build(Artifact::OnnxFp32)),
+        (ModelKind::HuggingFace, None) => {
+            Err(unsuited(format!("it can be brought into the forms hf and onnx, and {only}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelConfig;
+
+    fn model(kind: ModelKind) -> ResolvedModel {
+        ResolvedModel {
+            spec: "m".into(),
+            kind,
+            folder: "/m".into(),
+            config: ModelConfig::unknown(),
+            parameters: 1,
+            bytes: 4,
+            sha256: String::new(),
+            eos_token_ids: vec![],
+            tokenizer: None,
+        }
+    }
+
+    #[test]
+    fn a_model_goes_as_it_is_where_it_can() {
+        use ModelForm::{EnginePlan, HuggingFace, Onnx};
+        let graph = |name: &str| ModelKind::Onnx { graph: Path::new("/m").join(name) };
+        let fp32 = Some(Artifact::OnnxFp32);
+        let as_is = |form, path: &str| Ok(Route::AsItIs(form, path.into()));
+        let build = || Ok(Route::Build(Artifact::OnnxFp32));
+        let check = |kind: ModelKind, forms: &[ModelForm], asked, expected: Result<Route, &str>| {
+            let found = route(&model(kind.clone()), forms, asked);
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+                (Err(found), Err(expected)) => assert!(found.to_string().contains(expected), "{found}"),
+                (found, expected) => panic!("{kind:?} {forms:?} {asked:?}: {found:?} is not {expected:?}"),
+            }
+        };
+        let (hf, onnx) = (|| ModelKind::HuggingFace, || graph("model.onnx"));
+        check(hf(), &[HuggingFace], None, as_is(HuggingFace, "/m"));
+        check(hf(), &[Onnx, HuggingFace], None, as_is(HuggingFace, "/m"));
+        check(hf(), &[Onnx], None, build());
+        check(hf(), &[Onnx, HuggingFace], fp32, build());
+        check(hf(), &[HuggingFace], fp32, Err("onnx-fp32 was asked for, and the plugin opens only hf"));
+        check(hf(), &[EnginePlan], None, Err("it can be brought into the forms hf and onnx"));
+        check(onnx(), &[Onnx], None, as_is(Onnx, "/m"));
+        check(graph("other.onnx"), &[Onnx], None, as_is(Onnx, "/m/other.onnx"));
+        check(graph("onnx/model.onnx"), &[Onnx], None, as_is(Onnx, "/m/onnx/model.onnx"));
+        check(onnx(), &[HuggingFace], None, Err("it is ONNX, and the plugin opens only hf"));
+        check(onnx(), &[Onnx], fp32, Err("leave the artifact out"));
+    }
+}

@@ -1,0 +1,60 @@
+//! `summary.csv`: one row per cell, figures unrounded, an empty field where there is none.
+
+use crate::analysis::CellSummary;
+use crate::record::DegradedKind;
+use std::collections::BTreeMap;
+
+type Column = (&'static str, fn(&CellSummary) -> String);
+
+const COLUMNS: [Column; 27] = [
+    ("model", |cell| cell.model.clone()),
+    ("backend", |cell| cell.backend.clone()),
+    ("scenario", |cell| cell.scenario.name.clone()),
+    ("mode", |cell| cell.call.mode.name().into()),
+    ("use_cache", |cell| field(cell.call.use_cache)),
+    ("batch", |cell| cell.scenario.batch.to_string()),
+    ("prompt_tokens", |cell| cell.scenario.prompt_tokens.to_string()),
+    ("new_tokens", |cell| cell.scenario.new_tokens.to_string()),
+    ("recorded", |cell| cell.recorded.to_string()),
+    ("ok", |cell| cell.ok.to_string()),
+    ("degraded", |cell| cell.degraded.values().sum::<u64>().to_string()),
+    ("degraded_kinds", |cell| kinds(&cell.degraded)),
+    ("latency_mean_ms", |cell| field(cell.latency_ms.mean)),
+    ("latency_sd_ms", |cell| field(cell.latency_ms.sd)),
+    ("latency_median_ms", |cell| field(cell.latency_ms.median)),
+    ("latency_min_ms", |cell| field(cell.latency_ms.min)),
+    ("latency_max_ms", |cell| field(cell.latency_ms.max)),
+    ("latency_cv", |cell| field(cell.latency_ms.cv)),
+    ("throughput_mean_tok_s", |cell| field(cell.throughput_tok_s.mean)),
+    ("throughput_sd_tok_s", |cell| field(cell.throughput_tok_s.sd)),
+    ("throughput_ratio", |cell| field(cell.throughput_ratio)),
+    ("ttft_mean_ms", |cell| field(cell.ttft_ms.mean)),
+    ("ttft_median_ms", |cell| field(cell.ttft_ms.median)),
+    ("tpot_mean_ms", |cell| field(cell.tpot_ms.mean)),
+    ("tpot_median_ms", |cell| field(cell.tpot_ms.median)),
+    ("decode_mean_tok_s", |cell| field(cell.decode_tok_s.mean)),
+    ("rss_peak_mb", |cell| field(cell.rss_peak_mb)),
+];
+
+/// The table with its header, which is there without cells too.
+///
+/// # Errors
+/// None in memory; the writer's type has them.
+pub(super) fn csv(cells: &[CellSummary]) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS.map(|(name, _)| name))?;
+    for cell in cells {
+        writer.write_record(COLUMNS.map(|(_, value)| value(cell)))?;
+    }
+    writer.into_inner().map_err(|error| error.into_error().into())
+}
+
+fn field<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// `crashed:1;timeout:2`.
+fn kinds(degraded: &BTreeMap<DegradedKind, u64>) -> String {
+    let pairs: Vec<String> = degraded.iter().map(|(kind, runs)| format!("{}:{runs}", kind.name())).collect();
+    pairs.join(";")
+}

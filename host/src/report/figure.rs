@@ -1,0 +1,125 @@
+//! Numbers for people: three significant digits, thousands set apart.
+
+use crate::stats::Summary;
+
+/// What stands where there is no number.
+pub(super) const NONE: &str = "–";
+
+/// A number, or [`NONE`].
+pub(super) fn figure(value: Option<f64>) -> String {
+    value.filter(|value| value.is_finite()).map_or_else(|| NONE.into(), |value| fixed(value, decimals(value)))
+}
+
+/// Median and standard deviation, to the median's precision; the median alone where one run has no deviation.
+pub(super) fn spread(summary: &Summary) -> String {
+    match (summary.median, summary.sd) {
+        (Some(median), Some(sd)) if median.is_finite() && sd.is_finite() => {
+            let decimals = decimals(median);
+            format!("{} ± {}", fixed(median, decimals), fixed(sd, decimals))
+        }
+        (median, _) => figure(median),
+    }
+}
+
+/// How many times the baseline's.
+pub(super) fn ratio(value: Option<f64>) -> String {
+    match value.filter(|value| value.is_finite()) {
+        Some(value) if value < 0.1 => format!("{}x", figure(Some(value))),
+        Some(value) => format!("{}x", fixed(value, 2)),
+        None => NONE.into(),
+    }
+}
+
+/// A count with thousands set apart.
+pub(super) fn count(value: u64) -> String {
+    grouped(&value.to_string())
+}
+
+/// Bytes in the largest binary unit that leaves one digit before the point.
+pub(super) fn bytes(value: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut scaled = value as f64;
+    let mut unit = 0;
+    while scaled >= 1024.0 && unit + 1 < UNITS.len() {
+        scaled /= 1024.0;
+        unit += 1;
+    }
+    format!("{} {}", figure(Some(scaled)), UNITS[unit])
+}
+
+fn decimals(value: f64) -> usize {
+    match value.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        size if size >= 1.0 => 2,
+        size if size >= 0.1 || size == 0.0 => 3,
+        size if size >= 0.01 => 4,
+        _ => 5,
+    }
+}
+
+fn fixed(value: f64, decimals: usize) -> String {
+    if value.abs() >= 1e15 {
+        return format!("{value:.2e}");
+    }
+    let text = format!("{value:.decimals$}");
+    match text.split_once('.') {
+        Some((whole, fraction)) => format!("{}.{fraction}", grouped(whole)),
+        None => grouped(&text),
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(digits: &str) -> String {
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
+    let mut text = String::from(sign);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::summary;
+
+    #[test]
+    fn figures_keep_three_digits() {
+        for (value, text) in [
+            (1234567.8, "1,234,568"),
+            (999.6, "1,000"),
+            (413.2, "413"),
+            (30.14, "30.1"),
+            (1.934, "1.93"),
+            (0.0614, "0.0614"),
+            (0.0, "0.000"),
+            (-1234.0, "-1,234"),
+            (1e300, "1.00e300"),
+        ] {
+            assert_eq!(figure(Some(value)), text, "{value}");
+        }
+        assert_eq!(figure(None), NONE);
+        assert_eq!(figure(Some(f64::NAN)), NONE);
+    }
+
+    #[test]
+    fn a_spread_needs_two_runs() {
+        assert_eq!(spread(&summary(&[1.9, 2.0, 2.1])), "2.00 ± 0.10");
+        assert_eq!(spread(&summary(&[2.0])), "2.00");
+        assert_eq!(spread(&summary(&[])), NONE);
+    }
+
+    #[test]
+    fn ratios_counts_and_bytes() {
+        assert_eq!(
+            (ratio(Some(1.0)), ratio(Some(0.0312)), ratio(None)),
+            ("1.00x".into(), "0.0312x".into(), NONE.into())
+        );
+        assert_eq!(count(5_037_312), "5,037,312");
+        assert_eq!((bytes(512), bytes(8 << 30)), ("512 B".into(), "8.00 GiB".into()));
+    }
+}

@@ -1,0 +1,82 @@
+//! What a run folder says, for people: `report.md`, `summary.csv` and a text for the terminal.
+//!
+//! A report is made from a run folder alone, also while the matrix still runs and long after on another machine.
+//! Names and messages come from configs and plugins, so each output strips or escapes what would mean something to it.
+
+mod csv;
+mod figure;
+mod markdown;
+mod result;
+mod terminal;
+
+pub use terminal::Layout;
+
+use crate::analysis::{Analysis, analyse};
+use crate::manifest::Manifest;
+use crate::store::{StoreError, read_manifest, read_records, write_atomic};
+use std::path::{Path, PathBuf};
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The run folder could not be read, or a file of the report not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The table of cells could not be put into CSV.
+    #[error("write summary.csv: {0}")]
+    Csv(#[from] ::csv::Error),
+}
+
+/// A run folder, read and analysed.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What the matrix was.
+    pub manifest: Manifest,
+    /// What its records say; serialise it for a machine to read.
+    pub analysis: Analysis,
+}
+
+impl Report {
+    /// Reads the run folder at `run_dir`; takes no lock and changes nothing.
+    ///
+    /// # Errors
+    /// A folder that is no run folder, or whose files are damaged.
+    pub fn read(run_dir: &Path) -> Result<Self, ReportError> {
+        let manifest = read_manifest(run_dir)?;
+        let analysis = analyse(&manifest, &read_records(run_dir)?);
+        Ok(Self { manifest, analysis })
+    }
+
+    /// Writes `report.md` and `summary.csv` into `run_dir`, each whole or not at all, and returns their paths.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn write(&self, run_dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
+        let files = [
+            (run_dir.join("report.md"), markdown::markdown(&self.manifest, &self.analysis).into_bytes()),
+            (run_dir.join("summary.csv"), csv::csv(&self.analysis.cells)?),
+        ];
+        for (path, content) in &files {
+            write_atomic(path, content)?;
+        }
+        Ok(files.map(|(path, _)| path).into())
+    }
+
+    /// The report as text.
+    pub fn terminal(&self, layout: Layout) -> String {
+        terminal::terminal(&self.manifest, &self.analysis, layout)
+    }
+}
+
+/// Reads the run folder at `run_dir`, writes its report into it and returns the text for the terminal.
+///
+/// # Errors
+/// As [`Report::read`] and [`Report::write`].
+pub fn report(run_dir: &Path, layout: Layout) -> Result<String, ReportError> {
+    let report = Report::read(run_dir)?;
+    report.write(run_dir)?;
+    Ok(report.terminal(layout))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! The result in a sentence, with its denominators, for every output alike.
+
+use super::figure::count;
+use crate::analysis::{Agreement, Analysis, RunCounts};
+use crate::manifest::Manifest;
+use crate::record::DegradedKind;
+use std::collections::BTreeMap;
+
+/// `28 of 30 planned runs recorded, 27 ok, 1 degraded (timeout 1)`.
+pub(super) fn sentence(runs: &RunCounts) -> String {
+    let Some(reasons) = kinds(&runs.degraded_by_kind) else {
+        return format!("{}, 0 degraded", recorded(runs));
+    };
+    format!("{}, {} degraded ({reasons})", recorded(runs), count(runs.degraded))
+}
+
+fn recorded(runs: &RunCounts) -> String {
+    format!(
+        "{} of {} planned runs recorded, {} ok",
+        count(runs.recorded),
+        count(runs.planned),
+        count(runs.ok)
+    )
+}
+
+/// `crashed 1, timeout 2`; none where nothing is degraded.
+pub(super) fn kinds(degraded: &BTreeMap<DegradedKind, u64>) -> Option<String> {
+    let reasons: Vec<String> =
+        degraded.iter().map(|(kind, runs)| format!("{} {}", kind.name(), count(*runs))).collect();
+    (!reasons.is_empty()).then(|| reasons.join(", "))
+}
+
+/// What a reader must know before believing the figures, a line each.
+pub(super) fn warnings(manifest: &Manifest, analysis: &Analysis) -> Vec<String> {
+    let runs = &analysis.runs;
+    let mut lines = Vec::new();
+    if runs.missing > 0 {
+        lines.push(format!("{} planned runs have no record; go on by --resume.", count(runs.missing)));
+    }
+    if runs.surplus > 0 {
+        let surplus = count(runs.surplus);
+        lines.push(format!(
+            "There are {surplus} more recorded runs than planned: these may be two matrices in one folder."
+        ));
+    }
+    if runs.doubled > 0 {
+        let doubled = count(runs.doubled);
+        lines.push(format!(
+            "{doubled} records are left out: they repeat runs recorded before, the first of which counts."
+        ));
+    }
+    if manifest.ended_at.is_none() {
+        lines.push("The manifest has no end: the matrix is running, or its host was killed.".into());
+    }
+    if runs.torn {
+        lines.push(
+            "The last line of records.jsonl is torn (the host died in it, or is writing it) and left out."
+                .into(),
+        );
+    }
+    let is_known = |name: &String| analysis.cells.iter().any(|cell| cell.backend == *name && cell.ok > 0);
+    if let Some(baseline) = analysis.baseline.as_ref().filter(|name| !is_known(name)) {
+        lines.push(format!("The baseline {baseline} has no ok run, so there are no ratios."));
+    }
+    lines
+}
+
+/// `outputs are the same on all backends in 3 of 4 comparable scenarios`; none where nothing could be compared.
+pub(super) fn outputs(agreement: &[Agreement]) -> Option<String> {
+    let holding = agreement.iter().filter(|row| row.holds()).count();
+    let total = agreement.len();
+    (total > 0)
+        .then(|| format!("outputs are the same on all backends in {holding} of {total} comparable scenarios"))
+}

@@ -1,0 +1,146 @@
+//! The report on a terminal, or in a file or pipe where its width is not the terminal's.
+
+use super::figure::{figure, ratio, spread};
+use super::result::{outputs, sentence, warnings};
+use crate::analysis::{Analysis, CellSummary, DegradedGroup, Table};
+use crate::manifest::Manifest;
+use crate::record::Mode;
+use crate::text::{clipped, one_line};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table as TextTable, TableStyle};
+use std::io::IsTerminal;
+
+/// Lines of degraded runs before the rest is left to `report.md`.
+const DEGRADED_LINES: usize = 20;
+const MESSAGE_LIMIT: usize = 160;
+
+const RULE: LineStyle = LineStyle::none().fill('─').junction('─');
+const RULED: TableStyle = TableStyle::new().top_border(RULE).header_separator(RULE).bottom_border(RULE);
+
+/// What the text is laid out for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// A terminal: ruled tables wrapped to its width, between 60 and 100 columns.
+    Terminal {
+        /// Columns of the terminal.
+        width: u16,
+    },
+    /// A file or pipe: one line a row, every field filled, nothing wrapped.
+    Plain,
+}
+
+impl Layout {
+    /// For this process's standard output.
+    pub fn of_stdout() -> Self {
+        if !std::io::stdout().is_terminal() {
+            return Self::Plain;
+        }
+        let width = terminal_size::terminal_size().map_or(80, |(width, _)| width.0);
+        Self::Terminal { width }
+    }
+
+    fn table(self) -> TextTable {
+        let mut table = TextTable::new();
+        match self {
+            Self::Terminal { width } => table
+                .load_style(RULED)
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(width.clamp(60, 100)),
+            Self::Plain => table.load_style(NOTHING),
+        };
+        table
+    }
+}
+
+/// The whole report.
+pub(super) fn terminal(manifest: &Manifest, analysis: &Analysis, layout: Layout) -> String {
+    let mut text = format!("{}: {}\n", one_line(&analysis.name), sentence(&analysis.runs));
+    for warning in warnings(manifest, analysis) {
+        text.push_str(&format!("warning: {}\n", one_line(&warning)));
+    }
+    for table in analysis.tables() {
+        let title = format!("\n{}, {}\n", one_line(table.model), table.call);
+        text.push_str(&title);
+        text.push_str(&print(&cells(&table, layout)));
+    }
+    if !analysis.cells.is_empty() {
+        text.push_str(&legend(analysis));
+    }
+    text.push_str(&degraded(&analysis.degraded, layout));
+    text
+}
+
+fn print(table: &TextTable) -> String {
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_string()).collect();
+    lines.join("\n") + "\n"
+}
+
+fn legend(analysis: &Analysis) -> String {
+    let mut text = String::from("\ntok/s: mean; latency: median ± standard deviation");
+    if let Some(baseline) = &analysis.baseline {
+        text.push_str(&format!("; vs: throughput over that of {}", one_line(baseline)));
+    }
+    text.push('\n');
+    if let Some(outputs) = outputs(&analysis.agreement) {
+        text.push_str(&format!("{outputs}\n"));
+    }
+    text
+}
+
+fn cells(table: &Table<'_>, layout: Layout) -> TextTable {
+    let generates = table.call.mode == Mode::Generate;
+    let mut header = vec!["scenario", "backend", "tok/s", "latency ms", "vs"];
+    if generates {
+        header.splice(4..4, ["TTFT ms", "TPOT ms"]);
+    }
+    header.push("ok");
+    let mut text = layout.table();
+    text.set_header(header);
+    for row in &table.rows {
+        let scenario = format!("{} {}", one_line(&row.scenario.name), row.scenario.shape());
+        for (index, cell) in row.cells.iter().flatten().enumerate() {
+            let repeated = index > 0 && layout != Layout::Plain;
+            let scenario = if repeated { String::new() } else { scenario.clone() };
+            text.add_row(cell_row(scenario, cell, generates));
+        }
+    }
+    for column in text.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    text
+}
+
+fn cell_row(scenario: String, cell: &CellSummary, generates: bool) -> Vec<String> {
+    let mut row = vec![scenario, one_line(&cell.backend)];
+    row.push(figure(cell.throughput_tok_s.mean));
+    row.push(spread(&cell.latency_ms));
+    if generates {
+        row.push(figure(cell.ttft_ms.mean));
+        row.push(figure(cell.tpot_ms.mean));
+    }
+    row.push(ratio(cell.throughput_ratio));
+    row.push(format!("{}/{}", cell.ok, cell.recorded));
+    row
+}
+
+fn degraded(groups: &[DegradedGroup], layout: Layout) -> String {
+    if groups.is_empty() {
+        return String::new();
+    }
+    let mut table = layout.table();
+    table.set_header(["degraded", "runs", "kind", "first message"]);
+    for group in groups.iter().take(DEGRADED_LINES) {
+        let cell = format!("{} {} {} {}", group.model, group.backend, group.call, group.scenario.name);
+        table.add_row([
+            one_line(&cell),
+            group.count.to_string(),
+            format!("{} in {}", group.kind.name(), group.stage.name()),
+            clipped(&group.message, MESSAGE_LIMIT),
+        ]);
+    }
+    let mut text = format!("\n{}", print(&table));
+    if groups.len() > DEGRADED_LINES {
+        text.push_str(&format!("and {} more, see report.md\n", groups.len() - DEGRADED_LINES));
+    }
+    text
+}

@@ -1,0 +1,89 @@
+//! A backend before its first run: its plugin found, hashed and asked what it is, in a worker of its own.
+
+use super::setup::{ReadyBackend, SetupError};
+use super::{Event, Starter};
+use crate::config::{self, Config};
+use crate::digest;
+use crate::plugins::{PluginFile, PluginFolders};
+use crate::record::{Degraded, DegradedKind, Stage};
+use crate::worker::protocol::{Failure, Reply, Request};
+use crate::worker::{Lost, Worker};
+use inferhost_plugin_api::Description;
+use std::time::Duration;
+
+/// A worker that is lost while its plugin describes itself is given a second chance: every run of the backend hangs
+/// on the answer.
+const DESCRIBE_ATTEMPTS: u32 = 2;
+
+pub(super) fn ready_backend(
+    backend: &config::Backend,
+    folders: &PluginFolders,
+    starter: &Starter,
+    config: &Config,
+    events: &mut dyn FnMut(Event<'_>),
+) -> Result<ReadyBackend, SetupError> {
+    let named = |source| SetupError::Plugin { backend: backend.name.clone(), source };
+    let file = folders.find(&backend.plugin).map_err(named)?;
+    for other in &file.shadowed {
+        let (other, used) = (other.display(), file.path.display());
+        events(Event::Note(format!("plugin {} is also at {other}; using {used}", file.name)));
+    }
+    let sha256 = digest::of_file(&file.path)
+        .map_err(|e| std::io::Error::new(e.kind(), format!("read {}: {e}", file.path.display())))?;
+    let deadline = Duration::from_secs_f64(config.run.open_deadline_s);
+    let mut attempt = 1;
+    let description = loop {
+        let described = ask(backend, &file, starter, deadline)?;
+        match described {
+            Err(Lost::Degraded(_)) if attempt < DESCRIBE_ATTEMPTS => attempt += 1,
+            other => break other,
+        }
+    };
+    let description: Result<Description, Degraded> = match description {
+        Ok(Ok(description)) => Ok(description),
+        Ok(Err(failure)) if failure.stage == Stage::Open => {
+            return Err(SetupError::Options { backend: backend.name.clone(), reason: failure.message });
+        }
+        Ok(Err(failure)) => Err(failure.into()),
+        Err(Lost::Degraded(degraded)) => Err(degraded),
+        Err(Lost::Interrupted) => return Err(SetupError::Interrupted),
+    };
+    Ok(ReadyBackend { file, sha256, description })
+}
+
+type Described = Result<Result<Description, Failure>, Lost>;
+
+fn ask(
+    backend: &config::Backend,
+    file: &PluginFile,
+    starter: &Starter,
+    deadline: Duration,
+) -> std::io::Result<Described> {
+    let options = serde_json::Value::Object(backend.options.clone()).to_string();
+    let worker = starter.start(&format!("describe-{}", backend.name), &backend.env)?;
+    Ok(worker.and_then(|mut worker| describe(worker.as_mut(), file, &options, deadline)))
+}
+
+/// Loads the plugin in `worker` and asks what it is. A failure at [`Stage::Load`] is the plugin's or the library's;
+/// one at [`Stage::Open`] is of the options.
+///
+/// # Errors
+/// How the worker was lost.
+pub fn describe(worker: &mut dyn Worker, file: &PluginFile, options: &str, deadline: Duration) -> Described {
+    if let Reply::Failed(failure) = worker.call(Request::Load { plugin: file.path.clone() }, deadline)? {
+        return Ok(Err(failure));
+    }
+    let malformed = |message: String| Failure {
+        stage: Stage::Load,
+        kind: DegradedKind::Incompatible,
+        message,
+        bad_input: false,
+    };
+    Ok(match worker.call(Request::Describe { options: options.into() }, deadline)? {
+        Reply::Described(json) => {
+            serde_json::from_str(&json).map_err(|e| malformed(format!("its description is malformed: {e}")))
+        }
+        Reply::Failed(failure) => Err(failure),
+        _ => Err(malformed("the worker gave a reply of another kind".into())),
+    })
+}

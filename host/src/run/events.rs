@@ -1,0 +1,21 @@
+//! What a run tells whoever watches.
+
+use crate::record::Record;
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A slow step before the first run.
+    Preparing(String),
+    /// Something the user should know, once.
+    Note(String),
+    /// The matrix begins.
+    Started {
+        /// All runs of the plan.
+        planned: u64,
+        /// Those an earlier part recorded.
+        recorded: u64,
+    },
+    /// A run is recorded.
+    Recorded(&'a Record),
+}

@@ -1,0 +1,191 @@
+//! The runs of one model on one backend: a worker is started when a run needs one, and again after it was lost.
+
+use super::matrix::{Matrix, RunError};
+use super::open_request;
+use crate::plan::{Group, Run};
+use crate::prompts;
+use crate::record::{Degraded, DegradedKind, Mode, Stage};
+use crate::worker::protocol::{GenerateSettings, Reply, Request, RunRequest, RunResult};
+use crate::worker::{Lost, Worker};
+use inferhost_plugin_api::SessionInfo;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Losing a worker this often before its model is open ends the group: the next try would end the same way, and
+/// each may cost a whole deadline.
+const OPEN_ATTEMPTS: u32 = 2;
+
+/// One group's worker and what it has been through.
+pub(super) struct GroupRunner<'a> {
+    matrix: &'a Matrix<'a>,
+    group: &'a Group,
+    worker: Option<Box<dyn Worker>>,
+    /// By cell: the latency of its last run in this worker.
+    warmed: HashMap<usize, Duration>,
+    lost_before_open: u32,
+    given_up: Option<Degraded>,
+    /// The process of the last run's worker; none where none came to life.
+    pub(super) pid: Option<u32>,
+    /// What the session last opened really uses.
+    pub(super) session: Option<SessionInfo>,
+}
+
+impl<'a> GroupRunner<'a> {
+    pub(super) fn new(matrix: &'a Matrix<'a>, group: &'a Group) -> Self {
+        let pair = matrix.setup.pairs.get(&(group.model, group.backend));
+        Self {
+            matrix,
+            group,
+            worker: None,
+            warmed: HashMap::new(),
+            lost_before_open: 0,
+            given_up: pair.and_then(|pair| pair.as_ref().err().cloned()),
+            pid: None,
+            session: None,
+        }
+    }
+
+    /// Makes one run: its result, or why there is none.
+    pub(super) fn attempt(&mut self, run: Run) -> Result<Result<RunResult, Degraded>, RunError> {
+        match self.try_run(run) {
+            Ok(result) => Ok(Ok(result)),
+            Err(Stop::Degraded(degraded)) => Ok(Err(degraded)),
+            Err(Stop::Run(error)) => Err(error),
+        }
+    }
+
+    fn try_run(&mut self, run: Run) -> Result<RunResult, Stop> {
+        if let Some(degraded) = &self.given_up {
+            self.pid = None;
+            return Err(Stop::Degraded(degraded.clone()));
+        }
+        let request = self.request(run);
+        let deadline = Duration::from_secs_f64(self.matrix.config.run.deadline_s);
+        match self.open_worker()?.call(Request::Run(Box::new(request)), deadline) {
+            Ok(Reply::Ran(result)) => {
+                self.warmed.insert(run.cell, Duration::from_nanos(result.latency_ns));
+                Ok(result)
+            }
+            Ok(Reply::Failed(failure)) => Err(Stop::Degraded(failure.into())),
+            Ok(_) => Err(Stop::Degraded(misplaced_reply())),
+            Err(lost) => {
+                self.worker = None;
+                self.warmed.clear();
+                Err(lost.into())
+            }
+        }
+    }
+
+    fn request(&self, run: Run) -> RunRequest {
+        let Matrix { config, plan, setup, .. } = *self.matrix;
+        let cell = &plan.cells[run.cell];
+        let (model, settings) = (&setup.models[cell.model], &config.run);
+        let scenario = &config.scenarios[cell.scenario];
+        let last_latency = self.warmed.get(&run.cell).copied();
+        let stop_tokens =
+            if settings.stop_at_eos { model.resolved.eos_token_ids.clone() } else { Vec::new() };
+        RunRequest {
+            mode: cell.mode,
+            rows: prompts::rows(&model.prompts, scenario, config.seed),
+            positions: settings.logits,
+            generate: GenerateSettings {
+                max_new_tokens: if cell.mode == Mode::Generate { scenario.new_tokens } else { 0 },
+                use_cache: cell.use_cache.unwrap_or(false),
+                stop_tokens,
+                sampling: settings.sampling.clone(),
+            },
+            warmups: if last_latency.is_some() { 0 } else { settings.warmups },
+            last_latency: last_latency.filter(|_| settings.warmups > 0),
+            keep_output: false,
+        }
+    }
+
+    /// The worker with the model open in it, started if there is none.
+    fn open_worker(&mut self) -> Result<&mut dyn Worker, Stop> {
+        if self.worker.is_none() {
+            match self.start() {
+                Ok(worker) => {
+                    self.lost_before_open = 0;
+                    self.worker = Some(worker);
+                }
+                Err(NotOpen::Reported(degraded)) => {
+                    self.given_up = Some(degraded.clone());
+                    return Err(Stop::Degraded(degraded));
+                }
+                Err(NotOpen::Lost(Lost::Degraded(degraded))) => {
+                    self.lost_before_open += 1;
+                    if self.lost_before_open >= OPEN_ATTEMPTS {
+                        self.given_up = Some(degraded.clone());
+                    }
+                    return Err(Stop::Degraded(degraded));
+                }
+                Err(NotOpen::Lost(Lost::Interrupted)) => return Err(Stop::Run(RunError::Interrupted)),
+                Err(NotOpen::Host(error)) => return Err(Stop::Run(RunError::Worker(error))),
+            }
+        }
+        match &mut self.worker {
+            Some(worker) => Ok(worker.as_mut()),
+            None => Err(Stop::Degraded(misplaced_reply())),
+        }
+    }
+
+    fn start(&mut self) -> Result<Box<dyn Worker>, NotOpen> {
+        let Group { round, model, backend, .. } = *self.group;
+        let Matrix { config, setup, starter, .. } = *self.matrix;
+        let prepared = setup.pairs[&(model, backend)].as_ref().map_err(|e| NotOpen::Reported(e.clone()))?;
+        let (model, settings) = (&config.models[model].name, &config.backends[backend]);
+        self.pid = None;
+        let log = format!("{model}-{}-round{round}", settings.name);
+        let mut worker = starter.start(&log, &settings.env).map_err(NotOpen::Host)??;
+        self.pid = Some(worker.pid());
+        let deadline = Duration::from_secs_f64(config.run.open_deadline_s);
+        let plugin = setup.backends[backend].file.path.clone();
+        for request in [Request::Load { plugin }, open_request(prepared, &settings.options)] {
+            match worker.call(request, deadline)? {
+                Reply::Failed(failure) => return Err(NotOpen::Reported(failure.into())),
+                Reply::Opened(info) => self.session = serde_json::from_str(&info).ok(),
+                _ => {}
+            }
+        }
+        Ok(worker)
+    }
+}
+
+/// Why a run has no result.
+enum Stop {
+    Degraded(Degraded),
+    Run(RunError),
+}
+
+impl From<Lost> for Stop {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Degraded(degraded) => Self::Degraded(degraded),
+            Lost::Interrupted => Self::Run(RunError::Interrupted),
+        }
+    }
+}
+
+/// Why there is no worker with an open model.
+enum NotOpen {
+    /// The plugin said why; it would say so again.
+    Reported(Degraded),
+    Lost(Lost),
+    Host(std::io::Error),
+}
+
+impl From<Lost> for NotOpen {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+fn misplaced_reply() -> Degraded {
+    Degraded {
+        kind: DegradedKind::Incompatible,
+        stage: Stage::Run,
+        message: "the worker gave a reply of another kind".into(),
+        signal: None,
+        exit_code: None,
+    }
+}

@@ -1,0 +1,63 @@
+//! The run folder and its manifest, kept in step: every record counted, every session noted.
+
+use crate::manifest::{Counts, Manifest};
+use crate::record::{Record, Status};
+use crate::store::{RunFolder, StoreError};
+use inferhost_plugin_api::SessionInfo;
+
+/// Where a matrix writes.
+pub struct Ledger {
+    folder: RunFolder,
+    manifest: Manifest,
+}
+
+impl Ledger {
+    /// Writes `manifest` into `folder`, with `recorded` counted.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn open(folder: RunFolder, mut manifest: Manifest, recorded: &[Record]) -> Result<Self, StoreError> {
+        manifest.counts = Counts::default();
+        manifest.ended_at = None;
+        recorded.iter().for_each(|record| count(&mut manifest.counts, record));
+        folder.write_manifest(&manifest)?;
+        Ok(Self { folder, manifest })
+    }
+
+    /// The counts so far.
+    pub fn counts(&self) -> &Counts {
+        &self.manifest.counts
+    }
+
+    pub(super) fn append(&mut self, record: &Record) -> Result<(), StoreError> {
+        self.folder.append(record)?;
+        count(&mut self.manifest.counts, record);
+        Ok(())
+    }
+
+    pub(super) fn note_session(
+        &mut self,
+        backend: usize,
+        model: &str,
+        info: SessionInfo,
+    ) -> Result<(), StoreError> {
+        if let Some(entry) = self.manifest.backends.get_mut(backend) {
+            entry.session.insert(model.to_string(), info);
+        }
+        self.folder.write_manifest(&self.manifest)
+    }
+
+    pub(super) fn close(&mut self, ended_at: Option<String>) -> Result<(), StoreError> {
+        self.manifest.ended_at = ended_at;
+        self.folder.write_manifest(&self.manifest)
+    }
+}
+
+fn count(counts: &mut Counts, record: &Record) {
+    counts.recorded += 1;
+    match (record.status, &record.degraded) {
+        (Status::Ok, _) => counts.ok += 1,
+        (Status::Degraded, Some(degraded)) => *counts.degraded.entry(degraded.kind).or_default() += 1,
+        (Status::Degraded, None) => {}
+    }
+}

@@ -1,0 +1,104 @@
+//! The loop over the plan: each run is made once, recorded once, and skipped where an earlier part of the same
+//! run folder holds its record.
+
+use super::group::GroupRunner;
+use super::ledger::Ledger;
+use super::recording::{Place, record};
+use super::{Event, Setup, Starter};
+use crate::config::Config;
+use crate::interrupt;
+use crate::plan::{Group, Plan};
+use crate::record::Record;
+use crate::store::StoreError;
+use std::collections::HashSet;
+
+/// What stops a matrix before its end. The records made so far are kept.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// A run folder that does not take records.
+    #[error("failed to {0}")]
+    Store(#[from] StoreError),
+    /// No worker process can be started.
+    #[error("failed to {0}")]
+    Worker(std::io::Error),
+}
+
+/// Everything a matrix is made from.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    /// As resolved.
+    pub config: &'a Config,
+    /// Its runs.
+    pub plan: &'a Plan,
+    /// Its models and plugins.
+    pub setup: &'a Setup,
+    /// How its workers are started.
+    pub starter: &'a Starter,
+}
+
+impl Matrix<'_> {
+    /// Makes the runs that `recorded` does not hold yet and writes each into `ledger`.
+    ///
+    /// # Errors
+    /// [`RunError`]; the manifest is then written as far as things went.
+    pub fn run(
+        &self,
+        recorded: &[Record],
+        ledger: &mut Ledger,
+        events: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), RunError> {
+        let done: HashSet<RunKey> = recorded.iter().map(RunKey::of).collect();
+        events(Event::Started { planned: self.plan.runs(), recorded: done.len() as u64 });
+        let result =
+            self.plan.groups.iter().try_for_each(|group| self.run_group(group, &done, ledger, events));
+        ledger.close(result.is_ok().then(now))?;
+        result
+    }
+
+    fn run_group(
+        &self,
+        group: &Group,
+        done: &HashSet<RunKey>,
+        ledger: &mut Ledger,
+        events: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), RunError> {
+        let mut runner = GroupRunner::new(self, group);
+        for &run in &group.runs {
+            let cell = &self.plan.cells[run.cell];
+            if done.contains(&RunKey(cell.id.0.clone(), group.round, run.repetition)) {
+                continue;
+            }
+            if interrupt::requested() {
+                return Err(RunError::Interrupted);
+            }
+            let started_at = now();
+            let outcome = runner.attempt(run)?;
+            let place = Place { group, run, started_at, worker_pid: runner.pid };
+            let record = record(self.config, cell, place, outcome);
+            ledger.append(&record)?;
+            if let Some(session) = runner.session.take() {
+                ledger.note_session(group.backend, &self.config.models[group.model].name, session)?;
+            }
+            events(Event::Recorded(&record));
+        }
+        Ok(())
+    }
+}
+
+/// What makes a run one of a kind in its folder.
+#[derive(PartialEq, Eq, Hash)]
+struct RunKey(String, u32, u32);
+
+impl RunKey {
+    fn of(record: &Record) -> Self {
+        Self(record.cell.clone(), record.round, record.repetition)
+    }
+}
+
+/// The time, RFC 3339 in UTC, to the millisecond.
+pub fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}

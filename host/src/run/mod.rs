@@ -1,0 +1,21 @@
+//! From a plan to records. [`setup()`] finds plugins and prepares models, a [`Matrix`] runs the groups of the plan
+//! and writes one record per run into the [`Ledger`], a [`Starter`] makes workers. [`Event`]s are all that leaves
+//! for the screen.
+
+mod backend;
+mod events;
+mod first_manifest;
+mod group;
+mod ledger;
+mod matrix;
+mod recording;
+mod setup;
+mod start;
+
+pub use backend::describe;
+pub use events::Event;
+pub use first_manifest::first_manifest;
+pub use ledger::Ledger;
+pub use matrix::{Matrix, RunError, now};
+pub use setup::{ReadyBackend, ReadyModel, Setup, SetupError, open_request, setup};
+pub use start::{Isolation, Starter};

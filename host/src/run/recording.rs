@@ -1,0 +1,73 @@
+//! From the end of a run to its record.
+
+use crate::config::Config;
+use crate::plan::{Cell, Group, Run};
+use crate::record::{Degraded, Mode, Record, SCHEMA, Status};
+use crate::worker::protocol::RunResult;
+
+/// When and where a run took place.
+pub(super) struct Place<'a> {
+    pub(super) group: &'a Group,
+    pub(super) run: Run,
+    pub(super) started_at: String,
+    pub(super) worker_pid: Option<u32>,
+}
+
+/// The record of `cell`'s run.
+pub(super) fn record(
+    config: &Config,
+    cell: &Cell,
+    place: Place<'_>,
+    outcome: Result<RunResult, Degraded>,
+) -> Record {
+    let scenario = &config.scenarios[cell.scenario];
+    let blank = Record {
+        schema: SCHEMA,
+        cell: cell.id.0.clone(),
+        model: config.models[cell.model].name.clone(),
+        backend: config.backends[cell.backend].name.clone(),
+        scenario: scenario.name.clone(),
+        mode: cell.mode,
+        batch: scenario.batch,
+        prompt_tokens: scenario.prompt_tokens,
+        new_tokens: if cell.mode == Mode::Generate { scenario.new_tokens } else { 0 },
+        use_cache: cell.use_cache,
+        round: place.group.round,
+        repetition: place.run.repetition,
+        status: Status::Degraded,
+        latency_ms: None,
+        ttft_ms: None,
+        token_ms: Vec::new(),
+        tokens_processed: None,
+        throughput_tok_s: None,
+        degraded: None,
+        telemetry: None,
+        output_digest: None,
+        started_at: place.started_at,
+        worker_pid: place.worker_pid,
+    };
+    match outcome {
+        Ok(result) => measured(blank, result),
+        Err(degraded) => Record { degraded: Some(degraded), ..blank },
+    }
+}
+
+fn measured(blank: Record, result: RunResult) -> Record {
+    let seconds = result.latency_ns as f64 / 1e9;
+    let starts = std::iter::once(0).chain(result.step_ends_ns.iter().copied());
+    let token_ms: Vec<f64> = starts
+        .zip(&result.step_ends_ns)
+        .map(|(start, end)| (end.saturating_sub(start)) as f64 / 1e6)
+        .collect();
+    Record {
+        status: Status::Ok,
+        latency_ms: Some(seconds * 1e3),
+        ttft_ms: token_ms.first().copied(),
+        token_ms,
+        tokens_processed: Some(result.tokens_processed),
+        throughput_tok_s: Some(result.tokens_processed as f64 / seconds.max(1e-9)),
+        telemetry: Some(result.telemetry),
+        output_digest: Some(result.output_digest),
+        ..blank
+    }
+}

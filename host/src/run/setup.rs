@@ -1,0 +1,233 @@
+//! The stage before the first run: every plugin found and asked what it is, every model resolved and checked,
+//! every (model, backend) pair given the form of the model that its plugin opens. A mistake of the user's stops
+//! here; a backend that cannot run a model is a fact about that backend, and its runs are recorded as degraded.
+
+use super::backend::ready_backend;
+use super::{Event, Starter};
+use crate::config::{self, Config};
+use crate::interrupt;
+use crate::model::{self, ModelError, ResolvedModel};
+use crate::plugins::{FindError, PluginFile, PluginFolders};
+use crate::prepare::{Artifact, PrepareError, Prepared, prepare};
+use crate::prompts::PromptSource;
+use crate::record::{Degraded, DegradedKind, Stage};
+use crate::worker::protocol::{Failure, Request};
+use inferhost_plugin_api::Description;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Everything the runs need.
+#[derive(Debug)]
+pub struct Setup {
+    /// In the config's order.
+    pub models: Vec<ReadyModel>,
+    /// In the config's order.
+    pub backends: Vec<ReadyBackend>,
+    /// By model and backend: what to open, or why nothing can be.
+    pub pairs: BTreeMap<(usize, usize), Result<Prepared, Degraded>>,
+}
+
+/// A model with its prompts.
+#[derive(Debug)]
+pub struct ReadyModel {
+    /// Where it lies, what it is.
+    pub resolved: ResolvedModel,
+    /// Where prompts come from.
+    pub prompts: PromptSource,
+}
+
+/// A backend with its plugin.
+#[derive(Debug)]
+pub struct ReadyBackend {
+    /// The plugin's file.
+    pub file: PluginFile,
+    /// SHA-256 of that file.
+    pub sha256: String,
+    /// What the plugin says of itself, or why it does not.
+    pub description: Result<Description, Degraded>,
+}
+
+/// What stops a run before it starts.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A plugin is not there.
+    #[error("backend `{backend}`: {source}")]
+    Plugin {
+        /// Whose.
+        backend: String,
+        /// Which and where it was looked for.
+        source: FindError,
+    },
+    /// A model is not there, or not what it claims.
+    #[error("model `{model}`: {source}")]
+    Model {
+        /// Which.
+        model: String,
+        /// Why.
+        source: ModelError,
+    },
+    /// A graph that does not say how many token ids it knows.
+    #[error(
+        "model `{model}`: neither its graph nor a config.json beside it gives the vocabulary's size; add a config.json with vocab_size"
+    )]
+    Vocabulary {
+        /// Which.
+        model: String,
+    },
+    /// A form of a model that could not be built or kept.
+    #[error("model `{model}`: {source}")]
+    Prepare {
+        /// Of which.
+        model: String,
+        /// Why.
+        source: PrepareError,
+    },
+    /// An artifact no version of this host knows.
+    #[error("backend `{backend}`: {reason}")]
+    Artifact {
+        /// Whose.
+        backend: String,
+        /// What was given and what is known.
+        reason: String,
+    },
+    /// Options that the plugin refuses.
+    #[error("backend `{backend}`: {reason}")]
+    Options {
+        /// Whose.
+        backend: String,
+        /// What the plugin said.
+        reason: String,
+    },
+    /// The text for prompts does not serve.
+    #[error("run.prompt_text: {0}")]
+    PromptText(String),
+    /// The host's own trouble.
+    #[error("failed to {0}")]
+    Io(#[from] std::io::Error),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Readies everything `config` names.
+///
+/// # Errors
+/// [`SetupError`], before anything has run.
+pub fn setup(
+    config: &Config,
+    folders: &PluginFolders,
+    starter: &Starter,
+    cache: &Path,
+    events: &mut dyn FnMut(Event<'_>),
+) -> Result<Setup, SetupError> {
+    let artifacts = artifacts(config)?;
+    let mut backends = Vec::new();
+    for backend in &config.backends {
+        preparing(events, format!("backend {}", backend.name))?;
+        backends.push(ready_backend(backend, folders, starter, config, events)?);
+    }
+    let mut models = Vec::new();
+    for model in &config.models {
+        preparing(events, format!("model {}", model.name))?;
+        models.push(ready_model(model, config, cache)?);
+    }
+    let mut pairs = BTreeMap::new();
+    for (m, model) in models.iter().enumerate() {
+        for (b, backend) in backends.iter().enumerate() {
+            let (model_name, backend_name) = (&config.models[m].name, &config.backends[b].name);
+            preparing(events, format!("{model_name} for {backend_name}"))?;
+            let pair = ready_pair(model, backend, artifacts[b], cache)
+                .map_err(|source| SetupError::Prepare { model: model_name.clone(), source })?;
+            pairs.insert((m, b), pair);
+        }
+    }
+    Ok(Setup { models, backends, pairs })
+}
+
+/// Tells of the next step, unless the user has asked to stop.
+fn preparing(events: &mut dyn FnMut(Event<'_>), what: String) -> Result<(), SetupError> {
+    events(Event::Preparing(what));
+    if interrupt::requested() { Err(SetupError::Interrupted) } else { Ok(()) }
+}
+
+fn artifacts(config: &Config) -> Result<Vec<Option<Artifact>>, SetupError> {
+    let parse = |backend: &config::Backend| match &backend.artifact {
+        None => Ok(None),
+        Some(name) => name.parse().map(Some).map_err(|e: <Artifact as std::str::FromStr>::Err| {
+            SetupError::Artifact { backend: backend.name.clone(), reason: e.to_string() }
+        }),
+    };
+    config.backends.iter().map(parse).collect()
+}
+
+fn ready_model(model: &config::Model, config: &Config, cache: &Path) -> Result<ReadyModel, SetupError> {
+    let wrong = |source| SetupError::Model { model: model.name.clone(), source };
+    let resolved = model::resolve(&model.source, cache).map_err(wrong)?;
+    if let Some(claimed) = model.claimed_params {
+        model::check_claim(&resolved, claimed).map_err(wrong)?;
+    }
+    let prompts = match &config.run.prompt_text {
+        None => {
+            let vocab_size = resolved.config.vocab_size.filter(|&n| n > 0);
+            PromptSource::random(
+                vocab_size.ok_or_else(|| SetupError::Vocabulary { model: model.name.clone() })?,
+            )
+        }
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| SetupError::PromptText(format!("cannot read {}: {e}", path.display())))?;
+            let tokens = resolved.load_tokenizer().and_then(|t| t.encode(&text)).map_err(wrong)?;
+            let longest = config.scenarios.iter().map(|s| s.prompt_tokens).max().unwrap_or(0);
+            PromptSource::text(tokens, longest)
+                .map_err(|reason| SetupError::PromptText(format!("{}: {reason}", path.display())))?
+        }
+    };
+    Ok(ReadyModel { resolved, prompts })
+}
+
+/// What a backend cannot be given is a fact about the backend; what the disk refuses stops the run.
+fn ready_pair(
+    model: &ReadyModel,
+    backend: &ReadyBackend,
+    artifact: Option<Artifact>,
+    cache: &Path,
+) -> Result<Result<Prepared, Degraded>, PrepareError> {
+    let description = match &backend.description {
+        Ok(description) => description,
+        Err(degraded) => return Ok(Err(degraded.clone())),
+    };
+    match prepare(&model.resolved, &description.forms, artifact, cache) {
+        Ok(prepared) => Ok(Ok(prepared)),
+        Err(error) if error.is_unsuited() => Ok(Err(Degraded {
+            kind: DegradedKind::Unsupported,
+            stage: Stage::Open,
+            message: error.to_string(),
+            signal: None,
+            exit_code: None,
+        })),
+        Err(error) => Err(error),
+    }
+}
+
+/// The request that opens what was prepared, with a backend's options as JSON text.
+pub fn open_request(prepared: &Prepared, options: &serde_json::Map<String, serde_json::Value>) -> Request {
+    let options = serde_json::Value::Object(options.clone()).to_string();
+    Request::Open { path: prepared.path.clone(), form: prepared.form, options }
+}
+
+impl From<Failure> for Degraded {
+    fn from(failure: Failure) -> Self {
+        let Failure { stage, kind, message, .. } = failure;
+        Self { kind, stage, message, signal: None, exit_code: None }
+    }
+}
+
+impl Setup {
+    /// The most positions of a row of each model, by name, where it is known.
+    pub fn contexts(&self, config: &Config) -> BTreeMap<String, u32> {
+        let known = config.models.iter().zip(&self.models);
+        known
+            .filter_map(|(model, ready)| Some((model.name.clone(), ready.resolved.config.context_length?)))
+            .collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! The one writer of a run folder.
+
+use super::atomic::{sync_folder, write_atomic};
+use super::log::{LineLog, whole_lines};
+use super::{LOCK, LOGS, MANIFEST, RECORDS, StoreError};
+use crate::manifest::Manifest;
+use crate::record::Record;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a folder may be another's before this process gives up on it.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A run folder that this process, and no other, writes to. The lock goes when the process ends, however it ends.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    records: LineLog<File>,
+    /// Held, not read: closing it gives the lock back.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// A new run in `path`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// A folder that holds records or that another host writes to; what the system refused.
+    pub fn create(path: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(path).map_err(StoreError::io("create", path))?;
+        let lock = lock(path)?;
+        let held = fs::metadata(path.join(RECORDS)).map_or(0, |file| file.len());
+        if held > 0 {
+            return Err(StoreError::HoldsRecords { path: path.into() });
+        }
+        Self::locked(path, lock)
+    }
+
+    /// An earlier run in `path`, to go on with. A torn last record is cut off.
+    ///
+    /// # Errors
+    /// A folder that is no run folder or that another host writes to; what the system refused.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        fs::metadata(path).map_err(StoreError::io("open", path))?;
+        if !path.join(MANIFEST).is_file() {
+            return Err(StoreError::NotARunFolder { path: path.into(), missing: MANIFEST });
+        }
+        let lock = lock(path)?;
+        Self::locked(path, lock)
+    }
+
+    fn locked(path: &Path, lock: File) -> Result<Self, StoreError> {
+        let logs = path.join(LOGS);
+        fs::create_dir_all(&logs).map_err(StoreError::io("create", &logs))?;
+        let file_path = path.join(RECORDS);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&file_path)
+            .map_err(StoreError::io("open", &file_path))?;
+        let bytes = fs::read(&file_path).map_err(StoreError::io("read", &file_path))?;
+        let records =
+            LineLog::new(file, whole_lines(&bytes) as u64).map_err(StoreError::io("mend", &file_path))?;
+        sync_folder(path)?;
+        Ok(Self { path: path.into(), records, _lock: lock })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where workers' logs go; exists.
+    pub fn logs_dir(&self) -> PathBuf {
+        self.path.join(LOGS)
+    }
+
+    /// Writes or replaces the manifest.
+    ///
+    /// # Errors
+    /// What the system refused; the manifest that was there is then untouched.
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        let path = self.path.join(MANIFEST);
+        let mut text = serde_json::to_vec_pretty(manifest).map_err(|error| StoreError::Io {
+            action: "write",
+            path: path.clone(),
+            source: error.into(),
+        })?;
+        text.push(b'\n');
+        write_atomic(&path, &text)
+    }
+
+    /// Adds a record. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// What the system refused; the file then holds the records before this one.
+    pub fn append(&mut self, record: &Record) -> Result<(), StoreError> {
+        let written = serde_json::to_vec(record).map_err(std::io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            self.records.append(&line)
+        });
+        written.map_err(|source| StoreError::Append { path: self.path.join(RECORDS), source })
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join(LOCK);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(StoreError::io("open", &path))?;
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // A worker that a killed host was just starting holds the lock until it has become itself.
+            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: folder.into() }),
+            Err(TryLockError::Error(source)) => return Err(StoreError::Io { action: "lock", path, source }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::sample::manifest;
+    use crate::record::{DegradedKind, sample};
+    use crate::store::{read_manifest, read_records};
+    use std::io::Write;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("runs/quick");
+        let mut folder = RunFolder::create(&path).unwrap();
+        folder.write_manifest(&manifest(2)).unwrap();
+        let written = [sample::generated(), sample::degraded(DegradedKind::Crashed, "two\nlines")];
+        for record in &written {
+            folder.append(record).unwrap();
+        }
+        assert!(folder.logs_dir().is_dir());
+        assert_eq!(read_manifest(&path).unwrap().planned_runs, 2);
+        let found = read_records(&path).unwrap();
+        assert_eq!((found.records.as_slice(), found.torn), (written.as_slice(), false));
+    }
+
+    #[test]
+    fn a_second_writer_is_refused_until_the_first_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let first = RunFolder::create(root.path()).unwrap();
+        first.write_manifest(&manifest(1)).unwrap();
+        let message = RunFolder::open(root.path()).unwrap_err().to_string();
+        assert!(message.contains("another inferhost is writing"), "{message}");
+        drop(first);
+        RunFolder::open(root.path()).unwrap();
+    }
+
+    #[test]
+    fn records_are_never_mixed_with_another_runs() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = RunFolder::create(root.path()).unwrap();
+        folder.append(&sample::ok()).unwrap();
+        drop(folder);
+        let message = RunFolder::create(root.path()).unwrap_err().to_string();
+        assert!(message.contains("--resume") && message.contains("--out"), "{message}");
+        assert_eq!(read_records(root.path()).unwrap().records.len(), 1);
+    }
+
+    #[test]
+    fn resuming_cuts_a_torn_line_off() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = RunFolder::create(root.path()).unwrap();
+        folder.write_manifest(&manifest(2)).unwrap();
+        folder.append(&sample::ok()).unwrap();
+        drop(folder);
+        let mut file = OpenOptions::new().append(true).open(root.path().join(RECORDS)).unwrap();
+        file.write_all(b"{\"schema\":1,\"cell\":\"9f").unwrap();
+
+        let mut folder = RunFolder::open(root.path()).unwrap();
+        folder.append(&sample::generated()).unwrap();
+        let found = read_records(root.path()).unwrap();
+        assert_eq!((found.records.len(), found.torn), (2, false));
+    }
+
+    #[test]
+    fn a_folder_that_is_none_cannot_be_resumed() {
+        let root = tempfile::tempdir().unwrap();
+        let message = RunFolder::open(root.path()).unwrap_err().to_string();
+        assert!(message.contains("no manifest.json"), "{message}");
+        let message = RunFolder::open(&root.path().join("gone")).unwrap_err().to_string();
+        assert!(message.contains("open") && message.contains("gone"), "{message}");
+    }
+}

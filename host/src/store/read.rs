@@ -1,0 +1,157 @@
+//! Reading a run folder, without its lock and without changing it.
+
+use super::log::whole_lines;
+use super::{MANIFEST, RECORDS, StoreError};
+use crate::manifest::{self, Manifest};
+use crate::record::{self, Record, Status};
+use serde::Deserialize;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// The records of a run folder, in the order they were written.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// Every whole one.
+    pub records: Vec<Record>,
+    /// Whether a torn last line was left out: the host died while it wrote it, or is writing it now.
+    pub torn: bool,
+}
+
+/// The manifest of the run folder at `folder`.
+///
+/// # Errors
+/// A folder without one, text that is none, a schema newer than this host.
+pub fn read_manifest(folder: &Path) -> Result<Manifest, StoreError> {
+    let bytes = read_file(folder, MANIFEST)?;
+    let path = folder.join(MANIFEST);
+    check_schema(&bytes, &path, manifest::SCHEMA)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| StoreError::MalformedManifest { path, reason: error.to_string() })
+}
+
+/// The records of the run folder at `folder`.
+///
+/// # Errors
+/// A folder without them, a line other than a torn last one that is no record, a schema newer than this host.
+pub fn read_records(folder: &Path) -> Result<Records, StoreError> {
+    let bytes = read_file(folder, RECORDS)?;
+    let path = folder.join(RECORDS);
+    let whole = &bytes[..whole_lines(&bytes)];
+    let mut records = Vec::new();
+    for (index, line) in whole.split(|&byte| byte == b'\n').enumerate() {
+        if !line.trim_ascii().is_empty() {
+            records.push(read_record(line, index + 1, &path)?);
+        }
+    }
+    Ok(Records { records, torn: whole.len() < bytes.len() })
+}
+
+fn read_file(folder: &Path, name: &'static str) -> Result<Vec<u8>, StoreError> {
+    fs::metadata(folder).map_err(StoreError::io("read", folder))?;
+    let path = folder.join(name);
+    fs::read(&path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            StoreError::NotARunFolder { path: folder.into(), missing: name }
+        }
+        _ => StoreError::Io { action: "read", path, source },
+    })
+}
+
+fn read_record(line: &[u8], number: usize, path: &Path) -> Result<Record, StoreError> {
+    let malformed = |reason: String| StoreError::MalformedRecord { path: path.into(), line: number, reason };
+    let record = match serde_json::from_slice::<Record>(line) {
+        Ok(record) if record.schema <= record::SCHEMA => record,
+        Ok(newer) => {
+            return Err(StoreError::NewerSchema {
+                path: path.into(),
+                found: newer.schema,
+                known: record::SCHEMA,
+            });
+        }
+        Err(error) => {
+            // A newer record need not fit today's fields, and then that is the thing to say.
+            check_schema(line, path, record::SCHEMA)?;
+            return Err(malformed(error.to_string()));
+        }
+    };
+    match (record.status, &record.degraded) {
+        (Status::Ok, None) | (Status::Degraded, Some(_)) => Ok(record),
+        (Status::Ok, Some(_)) => Err(malformed("status is ok, yet degraded holds a reason".into())),
+        (Status::Degraded, None) => Err(malformed("status is degraded, yet degraded is null".into())),
+    }
+}
+
+fn check_schema(json: &[u8], path: &Path, known: u32) -> Result<(), StoreError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        schema: u32,
+    }
+    match serde_json::from_slice::<Versioned>(json) {
+        Ok(Versioned { schema: found }) if found > known => {
+            Err(StoreError::NewerSchema { path: path.into(), found, known })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::sample;
+
+    fn folder_with(records: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(RECORDS), records).unwrap();
+        folder
+    }
+
+    fn line() -> String {
+        serde_json::to_string(&sample::ok()).unwrap()
+    }
+
+    #[test]
+    fn a_torn_last_line_is_left_out_and_the_file_stays_as_it_is() {
+        let torn = format!("{0}\n{0}\n{{\"schema\":1,\"ce", line());
+        let folder = folder_with(&torn);
+        let found = read_records(folder.path()).unwrap();
+        assert_eq!((found.records.len(), found.torn), (2, true));
+        assert_eq!(fs::read_to_string(folder.path().join(RECORDS)).unwrap(), torn);
+    }
+
+    #[test]
+    fn a_malformed_line_before_the_last_is_named() {
+        let folder = folder_with(&format!("{0}\nnonsense\n{0}\n", line()));
+        let message = read_records(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("records.jsonl: line 2 is no record"), "{message}");
+    }
+
+    #[test]
+    fn a_record_that_contradicts_itself_is_refused() {
+        let folder = folder_with(&format!("{}\n", line().replace("\"ok\"", "\"degraded\"")));
+        let message = read_records(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("line 1") && message.contains("degraded is null"), "{message}");
+    }
+
+    #[test]
+    fn a_newer_schema_asks_for_an_upgrade() {
+        for newer in [line().replace("\"schema\":1", "\"schema\":2"), "{\"schema\":2}".into()] {
+            let folder = folder_with(&format!("{newer}\n{}\n", line()));
+            let message = read_records(folder.path()).unwrap_err().to_string();
+            assert!(message.contains("schema is 2") && message.contains("upgrade"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_none_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = read_manifest(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("there is no manifest.json in it"), "{message}");
+        let message = read_manifest(&folder.path().join("gone")).unwrap_err().to_string();
+        assert!(message.contains("gone"), "{message}");
+
+        fs::write(folder.path().join(MANIFEST), "{}").unwrap();
+        let message = read_manifest(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("missing field"), "{message}");
+    }
+}

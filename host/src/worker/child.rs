@@ -1,0 +1,45 @@
+//! The worker process: takes requests from the host and hands them to the engine, one at a time. A thread of its
+//! own watches the connection, so that a worker whose host has died exits even from inside a plugin's call.
+
+use super::engine::Engine;
+use super::protocol::{FromWorker, Request};
+use crate::platform;
+use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
+use std::sync::mpsc::{Receiver, channel};
+
+/// Serves the host that listens at `server` until it hangs up.
+///
+/// # Errors
+/// Where the host cannot be reached, or the memory limit cannot be set.
+pub fn serve(server: &str, memory_limit_mb: Option<u64>) -> std::io::Result<()> {
+    platform::die_with_parent();
+    if let Some(limit) = memory_limit_mb {
+        platform::limit_memory(limit.saturating_mul(1 << 20))?;
+    }
+    let to_host = IpcSender::<FromWorker>::connect(server.to_string())?;
+    let (requests, incoming) = ipc::channel::<Request>()?;
+    let gone = |_| std::io::Error::other("the host is gone");
+    to_host.send(FromWorker::Ready(requests)).map_err(gone)?;
+    let requests = watch(incoming);
+    let mut engine = Engine::default();
+    for request in requests {
+        let reply = engine.handle(request, &mut |stage| {
+            let _ = to_host.send(FromWorker::Entered(stage));
+        });
+        to_host.send(FromWorker::Reply(Box::new(reply))).map_err(gone)?;
+    }
+    Ok(())
+}
+
+fn watch(incoming: IpcReceiver<Request>) -> Receiver<Request> {
+    let (forward, requests) = channel();
+    std::thread::spawn(move || {
+        while let Ok(request) = incoming.recv() {
+            if forward.send(request).is_err() {
+                return;
+            }
+        }
+        platform::exit_now();
+    });
+    requests
+}

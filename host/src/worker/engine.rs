@@ -1,0 +1,164 @@
+//! The work of a worker: load, open, run. The clock runs around the plugin's call and nothing else.
+
+use super::collected::Collected;
+use super::computed::Computed;
+use super::protocol::{Failure, Reply, Request, RunRequest, RunResult};
+use crate::record::{DegradedKind, Mode, Stage};
+use crate::telemetry::Usage;
+use inferhost_plugin_api::{
+    Error, ErrorKind, GenerateOptions, LoadError, Logits, ModelForm, OpenSession, Plugin, RVec,
+};
+use serde_json::Value;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a worker is busy before the measured call of a short one, so that waking from the wait between two
+/// runs does not show in it.
+const SETTLE: Duration = Duration::from_millis(2);
+const MOST_SETTLING_CALLS: u128 = 100;
+
+/// At most one plugin and one open model.
+#[derive(Default)]
+pub(super) struct Engine {
+    plugin: Option<Plugin>,
+    session: Option<OpenSession>,
+    buffers: Buffers,
+}
+
+/// Kept from run to run, so that no run pays for growing them.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub(super) logits: Logits,
+    pub(super) logprobs: RVec<f64>,
+    pub(super) tokens: Collected,
+}
+
+impl Engine {
+    /// Answers `request`; `entered` is told each stage before its work begins.
+    pub(super) fn handle(&mut self, request: Request, entered: &mut dyn FnMut(Stage)) -> Reply {
+        let result = match request {
+            Request::Load { plugin } => self.load(&plugin),
+            Request::Describe { options } => self.describe(&options),
+            Request::Open { path, form, options } => self.open(&path, form, &options),
+            Request::Run(request) => self.run(&request, entered).map(Reply::Ran),
+        };
+        result.unwrap_or_else(Reply::Failed)
+    }
+
+    fn load(&mut self, path: &Path) -> Result<Reply, Failure> {
+        let plugin = Plugin::load(path).map_err(|error| {
+            let kind = match error {
+                LoadError::Refused { .. } => DegradedKind::RuntimeMissing,
+                _ => DegradedKind::Incompatible,
+            };
+            Failure { stage: Stage::Load, kind, message: error.to_string(), bad_input: true }
+        })?;
+        self.plugin = Some(plugin);
+        Ok(Reply::Loaded)
+    }
+
+    fn describe(&self, options: &str) -> Result<Reply, Failure> {
+        let plugin = self.plugin.ok_or_else(|| misuse(Stage::Load, "no plugin is loaded"))?;
+        let description = plugin.describe(&parse(options)?).map_err(|error| {
+            let of_options = error.kind == ErrorKind::InvalidInput;
+            Failure::from_plugin(if of_options { Stage::Open } else { Stage::Load }, &error)
+        })?;
+        Ok(Reply::Described(serde_json::to_string(&description).unwrap_or_default()))
+    }
+
+    fn open(&mut self, path: &Path, form: ModelForm, options: &str) -> Result<Reply, Failure> {
+        let plugin = self.plugin.ok_or_else(|| misuse(Stage::Open, "no plugin is loaded"))?;
+        let session = plugin
+            .open(path, form, &parse(options)?)
+            .map_err(|error| Failure::from_plugin(Stage::Open, &error))?;
+        let info = serde_json::to_string(session.info()).unwrap_or_default();
+        self.session = Some(session);
+        Ok(Reply::Opened(info))
+    }
+
+    fn run(&mut self, request: &RunRequest, entered: &mut dyn FnMut(Stage)) -> Result<RunResult, Failure> {
+        let session = self.session.as_mut().ok_or_else(|| misuse(Stage::Run, "no model is open"))?;
+        let buffers = &mut self.buffers;
+        let mut expected = request.last_latency;
+        for _ in 0..request.warmups {
+            let (_, latency) =
+                call(session, request, buffers).map_err(|e| Failure::from_plugin(Stage::Warmup, &e))?;
+            expected = Some(latency);
+        }
+        let batch = request.rows.batch();
+        buffers.tokens.reserve(batch.rows(), request.generate.max_new_tokens as usize);
+        // Told before the settling calls: a message wakes the host, which is not to happen next to the clock.
+        entered(Stage::Run);
+        let failed = |e: Error| Failure::from_plugin(Stage::Run, &e);
+        for _ in 0..settling_calls(expected) {
+            call(session, request, buffers).map_err(failed)?;
+        }
+        let usage = Usage::now();
+        let (start, latency) = call(session, request, buffers).map_err(failed)?;
+        let telemetry = usage.until_now(latency);
+        entered(Stage::Verify);
+        let computed = Computed::verify(request, buffers, session.info().vocab_size).map_err(invalid)?;
+        Ok(RunResult {
+            latency_ns: nanos(latency),
+            step_ends_ns: buffers.tokens.step_ends_ns(start),
+            tokens_processed: (batch.total_tokens() + computed.new_tokens()) as u64,
+            output_digest: computed.digest(),
+            telemetry,
+            output: request.keep_output.then(|| computed.to_output(batch)),
+        })
+    }
+}
+
+/// How many calls of the length `expected` keep the worker busy for [`SETTLE`]; none where one call does.
+fn settling_calls(expected: Option<Duration>) -> u128 {
+    match expected {
+        Some(latency) if latency < SETTLE => {
+            (SETTLE.as_nanos() / latency.as_nanos().max(1)).min(MOST_SETTLING_CALLS)
+        }
+        _ => 0,
+    }
+}
+
+/// One call of the plugin: when it began, and how long it took.
+fn call(
+    session: &mut OpenSession,
+    request: &RunRequest,
+    buffers: &mut Buffers,
+) -> Result<(Instant, Duration), Error> {
+    let batch = request.rows.batch();
+    let generate = &request.generate;
+    let options = GenerateOptions {
+        max_new_tokens: generate.max_new_tokens,
+        use_cache: generate.use_cache,
+        stop_tokens: generate.stop_tokens.as_slice().into(),
+        temperature: generate.sampling.temperature,
+        top_k: generate.sampling.top_k,
+        top_p: generate.sampling.top_p,
+        seed: generate.sampling.seed,
+    };
+    buffers.tokens.clear();
+    buffers.logprobs.clear();
+    let start = Instant::now();
+    match request.mode {
+        Mode::Prefill => session.prefill(batch, request.positions, &mut buffers.logits)?,
+        Mode::Generate => session.generate(batch, &options, &mut buffers.tokens)?,
+        Mode::Logprobs => session.logprobs(batch, &mut buffers.logprobs)?,
+    }
+    Ok((start, start.elapsed()))
+}
+
+fn parse(options: &str) -> Result<Value, Failure> {
+    serde_json::from_str(options).map_err(|e| misuse(Stage::Open, &format!("options are not JSON: {e}")))
+}
+
+fn invalid(message: String) -> Failure {
+    Failure { stage: Stage::Verify, kind: DegradedKind::InvalidOutput, message, bad_input: false }
+}
+
+fn misuse(stage: Stage, message: &str) -> Failure {
+    Failure::from_plugin(stage, &Error::internal(message))
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

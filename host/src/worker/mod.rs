@@ -1,0 +1,33 @@
+//! One worker process per (model, backend): it loads one plugin, opens one model, runs what it is asked and
+//! exits. [`protocol`] is what the two sides say to each other, `engine` does the work and times it, [`child`] is
+//! the process around the engine, [`ProcessWorker`] the host's side of it; [`InlineWorker`] runs the engine in the
+//! host for debugging.
+
+pub mod child;
+mod collected;
+mod computed;
+mod engine;
+mod inline;
+mod lost;
+mod output_log;
+mod process;
+pub mod protocol;
+
+pub use inline::InlineWorker;
+pub use lost::Lost;
+pub use process::{ProcessWorker, WorkerSettings};
+
+use protocol::{Reply, Request};
+use std::time::Duration;
+
+/// Something that answers requests.
+pub trait Worker {
+    /// Sends `request` and waits for its reply, `deadline` at most.
+    ///
+    /// # Errors
+    /// [`Lost`] where there is no worker any more, and why.
+    fn call(&mut self, request: Request, deadline: Duration) -> Result<Reply, Lost>;
+
+    /// The worker's process id.
+    fn pid(&self) -> u32;
+}

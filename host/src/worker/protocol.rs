@@ -1,0 +1,169 @@
+//! What host and worker say to each other: one reply to each request, with the stages entered on the way.
+
+use crate::record::{DegradedKind, Mode, Stage, Telemetry};
+use crate::text;
+use inferhost_plugin_api::{ErrorKind, ModelForm, Positions, Rows};
+use ipc_channel::ipc::IpcSender;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Characters of a plugin's message that are kept.
+const MESSAGE_LIMIT: usize = 500;
+
+/// From the worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The worker is there and takes requests.
+    Ready(IpcSender<Request>),
+    /// Work on the request has come to this stage.
+    Entered(Stage),
+    /// The request is done.
+    Reply(Box<Reply>),
+    /// Said by the host to itself where the worker died before it could connect.
+    NeverCame,
+}
+
+/// From the host.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Load a plugin.
+    Load {
+        /// Its library.
+        plugin: PathBuf,
+    },
+    /// Ask the loaded plugin what it is. Options are JSON text.
+    Describe {
+        /// The backend's.
+        options: String,
+    },
+    /// Open a model.
+    Open {
+        /// File or folder.
+        path: PathBuf,
+        /// What it is.
+        form: ModelForm,
+        /// JSON text.
+        options: String,
+    },
+    /// Run the open model.
+    Run(Box<RunRequest>),
+}
+
+impl Request {
+    /// The stage in which the work on it begins.
+    pub fn first_stage(&self) -> Stage {
+        match self {
+            Self::Load { .. } | Self::Describe { .. } => Stage::Load,
+            Self::Open { .. } => Stage::Open,
+            Self::Run(run) if run.warmups > 0 => Stage::Warmup,
+            Self::Run(_) => Stage::Run,
+        }
+    }
+}
+
+/// A run and its warm-ups.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// What is called.
+    pub mode: Mode,
+    /// The prompts.
+    pub rows: Rows,
+    /// For `prefill`.
+    pub positions: Positions,
+    /// For `generate`.
+    pub generate: GenerateSettings,
+    /// Calls before the timed one.
+    pub warmups: u32,
+    /// How long the same call took last in this worker. Where the timed call is known to be short, by this or by
+    /// a warm-up, more of them precede it.
+    pub last_latency: Option<Duration>,
+    /// Whether the output itself comes back, not only its digest.
+    pub keep_output: bool,
+}
+
+/// How `generate` continues the rows.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct GenerateSettings {
+    /// Tokens of each row.
+    pub max_new_tokens: u32,
+    /// Keep `past_key_values`.
+    pub use_cache: bool,
+    /// Ids after which a row ends.
+    pub stop_tokens: Vec<u32>,
+    /// How tokens are chosen.
+    pub sampling: crate::config::Sampling,
+}
+
+/// To a request. JSON text where the type is open to later fields.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// To [`Request::Load`].
+    Loaded,
+    /// To [`Request::Describe`]: a description as JSON.
+    Described(String),
+    /// To [`Request::Open`]: a session info as JSON.
+    Opened(String),
+    /// To [`Request::Run`].
+    Ran(RunResult),
+    /// The request failed; the worker lives on.
+    Failed(Failure),
+}
+
+/// A run that succeeded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Around the call.
+    pub latency_ns: u64,
+    /// Each step's end, from the start of the call; empty but for `generate`.
+    pub step_ends_ns: Vec<u64>,
+    /// Prompt and new tokens of all rows.
+    pub tokens_processed: u64,
+    /// SHA-256 over the output's token ids.
+    pub output_digest: String,
+    /// What the worker used.
+    pub telemetry: Telemetry,
+    /// Where it was asked for.
+    pub output: Option<Output>,
+}
+
+/// What a run computed, by row.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Output {
+    /// Of `generate`.
+    Tokens(Vec<Vec<u32>>),
+    /// Of `prefill`, by position.
+    Logits(Vec<Vec<f64>>),
+    /// Of `logprobs`.
+    Logprobs(Vec<Vec<f64>>),
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    /// Where.
+    pub stage: Stage,
+    /// The class of reason.
+    pub kind: DegradedKind,
+    /// One line.
+    pub message: String,
+    /// Whether the caller's input was at fault, rather than the plugin.
+    pub bad_input: bool,
+}
+
+impl Failure {
+    /// An error the plugin reported, its text on one line of bounded length.
+    pub fn from_plugin(stage: Stage, error: &inferhost_plugin_api::Error) -> Self {
+        let kind = match error.kind {
+            ErrorKind::InvalidInput | ErrorKind::Internal => DegradedKind::Exception,
+            ErrorKind::Unsupported => DegradedKind::Unsupported,
+            ErrorKind::RuntimeMissing => DegradedKind::RuntimeMissing,
+            ErrorKind::OutOfMemory => DegradedKind::OutOfMemory,
+            ErrorKind::ShapeNotCovered => DegradedKind::ShapeNotCovered,
+            ErrorKind::NumericalFault => DegradedKind::InvalidOutput,
+        };
+        let bad_input = error.kind == ErrorKind::InvalidInput;
+        Self { stage, kind, message: text::clipped(&error.message, MESSAGE_LIMIT), bad_input }
+    }
+}
