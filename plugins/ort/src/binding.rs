@@ -1,0 +1,290 @@
+//! Tensors over memory that outlives a run, and the run itself, through ONNX Runtime's C interface.
+//!
+//! `ort`'s safe `IoBinding` takes outputs only in memory of its own and clones what it is given, so a cache whose
+//! shape grows with every token cannot be bound without allocating. Here an `OrtValue` is a view: [`Memory`] owns
+//! the bytes, a [`Tensor`] says which of them and in what shape, [`Runner::run`] writes outputs where their tensors
+//! point. All `unsafe` of a session is in this module.
+
+use crate::error::from_ort;
+use crate::options::Device;
+use inferhost_plugin_api::Error;
+use ort::AsPointer;
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::sys::{ONNXTensorElementDataType, OrtValue};
+use ort::value::TensorElementType;
+use std::ffi::{CString, c_char, c_void};
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+use std::rc::Rc;
+
+/// Types of elements that cross between this plugin and a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Element {
+    F32,
+    F16,
+    I64,
+    I32,
+    Bool,
+}
+
+impl Element {
+    /// The element of that type; none for types that no causal-LM graph has at its edge.
+    pub(crate) fn of(element: TensorElementType) -> Option<Self> {
+        Some(match element {
+            TensorElementType::Float32 => Self::F32,
+            TensorElementType::Float16 => Self::F16,
+            TensorElementType::Int64 => Self::I64,
+            TensorElementType::Int32 => Self::I32,
+            TensorElementType::Bool => Self::Bool,
+            _ => return None,
+        })
+    }
+
+    /// Bytes of one.
+    pub(crate) const fn size(self) -> usize {
+        match self {
+            Self::I64 => 8,
+            Self::F32 | Self::I32 => 4,
+            Self::F16 => 2,
+            Self::Bool => 1,
+        }
+    }
+
+    fn raw(self) -> ONNXTensorElementDataType {
+        match self {
+            Self::F32 => TensorElementType::Float32,
+            Self::F16 => TensorElementType::Float16,
+            Self::I64 => TensorElementType::Int64,
+            Self::I32 => TensorElementType::Int32,
+            Self::Bool => TensorElementType::Bool,
+        }
+        .into()
+    }
+}
+
+/// Where a session's memory comes from: the host, and the device its cache lives on.
+pub(crate) struct Memories {
+    /// Memory that this code reads and writes.
+    pub(crate) host: Rc<Allocator>,
+    /// Memory that only the runtime touches; the host's own on CPU.
+    pub(crate) device: Rc<Allocator>,
+}
+
+impl Memories {
+    /// For a session that runs on `device`.
+    pub(crate) fn new(runner: &Runner, device: Device) -> Result<Self, Error> {
+        let allocator = |device, number| {
+            MemoryInfo::new(device, number, AllocatorType::Device, MemoryType::Default)
+                .and_then(|info| Allocator::new(&runner.session, info))
+                .map(Rc::new)
+                .map_err(|e| from_ort("reach the device's memory", &e))
+        };
+        let host = allocator(AllocationDevice::CPU, 0)?;
+        let device = match device {
+            Device::Cpu => Rc::clone(&host),
+            Device::Cuda(number) => allocator(AllocationDevice::CUDA, i32::from(number))?,
+        };
+        Ok(Self { host, device })
+    }
+}
+
+/// A block of memory of the runtime's.
+struct Block {
+    start: *mut u8,
+    bytes: usize,
+    on_host: bool,
+    allocator: Rc<Allocator>,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: `start` came from this allocator and is freed once, here.
+        unsafe { self.allocator.free(self.start) };
+    }
+}
+
+/// Memory that tensors can lie in; it lives as long as the last of them.
+pub(crate) struct Memory(Rc<Block>);
+
+impl Memory {
+    /// At least `bytes` bytes; zeroed where the host can reach them.
+    pub(crate) fn new(allocator: &Rc<Allocator>, bytes: usize) -> Result<Self, Error> {
+        let block = allocator.alloc::<u8>(bytes.max(1)).map_err(|e| from_ort("allocate memory", &e))?;
+        let start: *mut u8 = block.into_raw().cast();
+        let on_host = allocator.memory_info().is_cpu_accessible();
+        if on_host {
+            // SAFETY: the block has this many bytes and nothing else knows of it yet.
+            unsafe { ptr::write_bytes(start, 0, bytes) };
+        }
+        Ok(Self(Rc::new(Block { start, bytes, on_host, allocator: Rc::clone(allocator) })))
+    }
+
+    /// Bytes in all.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.bytes
+    }
+
+    /// The first `len` elements, to read and write between runs; empty where they do not fit or lie elsewhere.
+    pub(crate) fn slice_mut<T: Plain>(&mut self, len: usize) -> &mut [T] {
+        let fits = len.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= self.0.bytes);
+        if !fits || !self.0.start.cast::<T>().is_aligned() || !self.0.on_host {
+            return &mut [];
+        }
+        // SAFETY: the bytes are there, aligned and initialised (zeroed at birth), and any bits are a valid `T`.
+        // `&mut self` keeps other slices out; tensors over the same bytes are touched only while a `Runner` runs,
+        // and no lane holds a slice across a run.
+        unsafe { std::slice::from_raw_parts_mut(self.0.start.cast(), len) }
+    }
+}
+
+/// Types of which any bits are a value.
+///
+/// # Safety
+/// No padding and no invalid bits.
+pub(crate) unsafe trait Plain: Copy {}
+// SAFETY: any 32 bits are an f32.
+unsafe impl Plain for f32 {}
+// SAFETY: f16 is 16 bits, any of them a value.
+unsafe impl Plain for half::f16 {}
+// SAFETY: any 64 bits are an i64.
+unsafe impl Plain for i64 {}
+// SAFETY: any 32 bits are an i32.
+unsafe impl Plain for i32 {}
+// SAFETY: any 8 bits are a u8.
+unsafe impl Plain for u8 {}
+
+/// A shape over memory, as the runtime takes it. `'m` is the life of borrowed memory.
+pub(crate) struct Tensor<'m> {
+    value: NonNull<OrtValue>,
+    _block: Option<Rc<Block>>,
+    _borrowed: PhantomData<&'m mut [f32]>,
+}
+
+impl Tensor<'static> {
+    /// A tensor whose first element lies `offset` bytes into `memory`.
+    pub(crate) fn within(
+        memory: &Memory,
+        offset: usize,
+        shape: &[usize],
+        element: Element,
+    ) -> Result<Self, Error> {
+        let bytes = shape.iter().product::<usize>() * element.size();
+        if offset + bytes > memory.bytes() {
+            return Err(Error::internal(format!("a tensor of shape {shape:?} does not fit its memory")));
+        }
+        let block = Rc::clone(&memory.0);
+        // SAFETY: the range was checked to lie in the block, so its start does too.
+        let start = unsafe { block.start.add(offset) };
+        let value = create(block.allocator.memory_info(), start.cast(), bytes, shape, element)?;
+        Ok(Self { value, _block: Some(block), _borrowed: PhantomData })
+    }
+}
+
+impl<'m> Tensor<'m> {
+    /// A tensor over the host's own floats.
+    pub(crate) fn over(host: &Allocator, floats: &'m mut [f32], shape: &[usize]) -> Result<Self, Error> {
+        if shape.iter().product::<usize>() != floats.len() {
+            return Err(Error::internal(format!("a tensor of shape {shape:?} over {} floats", floats.len())));
+        }
+        let info = host.memory_info();
+        let value = create(info, floats.as_mut_ptr().cast(), size_of_val(floats), shape, Element::F32)?;
+        Ok(Self { value, _block: None, _borrowed: PhantomData })
+    }
+}
+
+fn create(
+    info: &MemoryInfo<'_>,
+    start: *mut c_void,
+    bytes: usize,
+    shape: &[usize],
+    element: Element,
+) -> Result<NonNull<OrtValue>, Error> {
+    let mut dims = [0i64; 8];
+    for (dim, &size) in dims.iter_mut().zip(shape) {
+        *dim = size as i64;
+    }
+    let rank = shape.len().min(dims.len());
+    let mut value: *mut OrtValue = ptr::null_mut();
+    let create = ort::api().CreateTensorWithDataAsOrtValue;
+    // SAFETY: `start` has `bytes` bytes, `dims` has `rank` entries, and both outlive the call; the callers see to
+    // it that the memory outlives the value.
+    let status =
+        unsafe { create(info.ptr(), start, bytes, dims.as_ptr(), rank, element.raw(), &raw mut value) };
+    // SAFETY: the status is fresh from the call above and given up here.
+    unsafe { ort::Error::result_from_status(status) }.map_err(|e| from_ort("make a tensor", &e))?;
+    NonNull::new(value).ok_or_else(|| Error::internal("the runtime made no tensor and no error"))
+}
+
+impl Drop for Tensor<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the value was created by `create` and is released once, here.
+        unsafe { (ort::api().ReleaseValue)(self.value.as_ptr()) };
+    }
+}
+
+/// Names of a graph's inputs or outputs, made C strings once, with a place for each one's value.
+struct Slots {
+    _names: Vec<CString>,
+    names: Vec<*const c_char>,
+    values: Vec<*mut OrtValue>,
+}
+
+impl Slots {
+    fn new<'n>(names: impl Iterator<Item = &'n str>) -> Result<Self, Error> {
+        let names: Vec<CString> =
+            names.map(CString::new).collect::<Result<_, _>>().map_err(|e| Error::invalid(e.to_string()))?;
+        let pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+        Ok(Self { values: Vec::with_capacity(pointers.len()), names: pointers, _names: names })
+    }
+
+    fn fill<'t, 'm: 't>(&mut self, tensors: impl Iterator<Item = &'t Tensor<'m>>) {
+        self.values.clear();
+        self.values.extend(tensors.take(self.names.len()).map(|tensor| tensor.value.as_ptr()));
+    }
+}
+
+/// A session with the order of its inputs and outputs.
+pub(crate) struct Runner {
+    session: ort::session::Session,
+    inputs: Slots,
+    outputs: Slots,
+}
+
+impl Runner {
+    /// `inputs` and `outputs` name the graph's own, in the order in which [`run`](Self::run) takes them.
+    pub(crate) fn new<'n>(
+        session: ort::session::Session,
+        inputs: impl Iterator<Item = &'n str>,
+        outputs: impl Iterator<Item = &'n str>,
+    ) -> Result<Self, Error> {
+        Ok(Self { session, inputs: Slots::new(inputs)?, outputs: Slots::new(outputs)? })
+    }
+
+    /// Runs the graph. Outputs are written where their tensors point; those left off at the end are not asked for.
+    pub(crate) fn run<'t, 'm: 't, 'o: 't>(
+        &mut self,
+        inputs: impl Iterator<Item = &'t Tensor<'m>>,
+        outputs: impl Iterator<Item = &'t Tensor<'o>>,
+    ) -> Result<(), Error> {
+        self.inputs.fill(inputs);
+        self.outputs.fill(outputs);
+        // SAFETY: both arrays hold as many names as values; the values live through the call, since their tensors
+        // are borrowed for 't, and so does their memory. The session is borrowed mutably: one run at a time. Output
+        // memory is written by this call alone: no tensor among the inputs shares a byte with one of the outputs
+        // (the cache alternates between two blocks).
+        let status = unsafe {
+            (ort::api().Run)(
+                self.session.ptr_mut(),
+                ptr::null(),
+                self.inputs.names.as_ptr(),
+                self.inputs.values.as_ptr().cast(),
+                self.inputs.values.len(),
+                self.outputs.names.as_ptr(),
+                self.outputs.values.len(),
+                self.outputs.values.as_mut_ptr(),
+            )
+        };
+        // SAFETY: the status is fresh from the call above and given up here.
+        unsafe { ort::Error::result_from_status(status) }.map_err(|e| from_ort("run the graph", &e))
+    }
+}

@@ -1,0 +1,200 @@
+//! An open graph: batches to lanes, lanes to logits, logits to what was asked for.
+
+use crate::binding::{Element, Memories, Runner};
+use crate::lane::{Lane, Target};
+use crate::logprob::logprob;
+use crate::signature::Signature;
+use inferhost_plugin_api::decode::{NextLogits, StepModel, generate};
+use inferhost_plugin_api::{
+    Batch, Error, GenerateOptions, Logits, Positions, RVec, Session, SessionInfo, TokenSink,
+};
+
+/// Most bytes of logits that `logprobs` has computed at once.
+const LOGPROB_BYTES: usize = 256 << 20;
+
+/// An open graph.
+pub struct OrtSession {
+    // Lanes come first: their memory goes back to the session's allocators before the session goes.
+    lanes: Vec<Lane>,
+    /// How many of the lanes carry rows of the present call.
+    active: usize,
+    memories: Memories,
+    runner: Runner,
+    signature: Signature,
+    info: SessionInfo,
+    /// The last step's logits, `[rows, vocab]`.
+    next: Vec<f32>,
+}
+
+impl OrtSession {
+    pub(crate) fn new(runner: Runner, memories: Memories, signature: Signature, info: SessionInfo) -> Self {
+        Self { lanes: Vec::new(), active: 0, memories, runner, signature, info, next: Vec::new() }
+    }
+
+    /// Lays the batch out over lanes.
+    fn start_lanes(&mut self, batch: Batch<'_>, capacity: usize) -> Result<(), Error> {
+        let rows: Vec<&[u32]> = batch.iter().collect();
+        let together = batch.is_uniform() || self.signature.takes_padding();
+        let groups = if together { vec![(0..rows.len()).collect()] } else { by_length(&rows) };
+        self.active = groups.len();
+        while self.lanes.len() < self.active {
+            self.lanes.push(Lane::new(&self.signature, &self.memories));
+        }
+        self.lanes.iter_mut().zip(groups).try_for_each(|(lane, group)| lane.start(&rows, group, capacity))
+    }
+
+    /// Runs the lanes and writes their logits where row number `i` of the batch has its own, from position
+    /// `starts(i)` on.
+    fn run_lanes(
+        &mut self,
+        wanted: Positions,
+        cached: bool,
+        starts: &[usize],
+        logits: &mut [f32],
+    ) -> Result<(), Error> {
+        let vocab = self.signature.vocab_size;
+        let lanes = &mut self.lanes[..self.active];
+        if let [lane] = lanes {
+            // One lane holds the rows in order, so its logits are the caller's where no position is to be left out.
+            let same_rows = match wanted {
+                Positions::Last => lane.positions_out(wanted) == 1,
+                Positions::All => lane.is_uniform(),
+            };
+            if same_rows && self.signature.logits == Element::F32 {
+                return lane.run(&mut self.runner, wanted, cached, Target::Caller(logits));
+            }
+        }
+        for lane in lanes {
+            lane.run(&mut self.runner, wanted, cached, Target::Own)?;
+            lane.each_row(|row, own| {
+                let own = if wanted == Positions::Last { &own[own.len() - vocab..] } else { own };
+                let to = starts[row] * vocab;
+                logits[to..to + own.len()].copy_from_slice(own);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Logits of each row's last position into `next`.
+    fn next_logits(&mut self, rows: usize, cached: bool) -> Result<NextLogits<'_>, Error> {
+        let mut next = std::mem::take(&mut self.next);
+        next.resize(rows * self.signature.vocab_size, 0.0);
+        let starts: Vec<usize> = (0..rows).collect();
+        let ran = self.run_lanes(Positions::Last, cached, &starts, &mut next);
+        self.next = next;
+        ran.map(|()| NextLogits::F32(&self.next))
+    }
+
+    /// Logprobs of rows few enough for one run, written where row number `i` has its own, from `starts(i)` on.
+    fn logprobs_at_once(&mut self, batch: Batch<'_>, logprobs: &mut [f64]) -> Result<(), Error> {
+        self.start_lanes(batch, batch.longest())?;
+        let vocab = self.signature.vocab_size;
+        let rows: Vec<&[u32]> = batch.iter().collect();
+        let starts = starts(batch, 1);
+        for lane in &mut self.lanes[..self.active] {
+            lane.run(&mut self.runner, Positions::All, false, Target::Own)?;
+            lane.each_row(|row, logits| {
+                let predicted = logits.chunks_exact(vocab).zip(&rows[row][1..]);
+                predicted.zip(&mut logprobs[starts[row]..]).try_for_each(|((logits, &token), to)| {
+                    *to = logprob(logits, token)?;
+                    Ok(())
+                })
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows of one length together, in the order in which lengths first appear.
+fn by_length(rows: &[&[u32]]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        match groups.iter_mut().find(|group| rows[group[0]].len() == row.len()) {
+            Some(group) => group.push(at),
+            None => groups.push(vec![at]),
+        }
+    }
+    groups
+}
+
+/// Where each row begins among all rows' positions, of which each row has `fewer` fewer than tokens.
+fn starts(batch: Batch<'_>, fewer: usize) -> Vec<usize> {
+    let lengths = batch.lengths.iter().map(|&length| length as usize - fewer);
+    lengths.scan(0, |next, length| Some(std::mem::replace(next, *next + length))).collect()
+}
+
+impl Session for OrtSession {
+    fn info(&self) -> SessionInfo {
+        self.info.clone()
+    }
+
+    fn prefill(&mut self, batch: Batch<'_>, positions: Positions, logits: &mut Logits) -> Result<(), Error> {
+        let vocab = self.signature.vocab_size;
+        let logits = logits.as_f32_mut(vocab, positions.count(batch) * vocab);
+        let starts = match positions {
+            Positions::Last => (0..batch.rows()).collect(),
+            Positions::All => starts(batch, 0),
+        };
+        self.start_lanes(batch, batch.longest())?;
+        self.run_lanes(positions, true, &starts, logits)
+    }
+
+    fn generate(
+        &mut self,
+        batch: Batch<'_>,
+        options: &GenerateOptions<'_>,
+        sink: &mut dyn TokenSink,
+    ) -> Result<(), Error> {
+        if options.use_cache && self.signature.cache.is_empty() {
+            return Err(Error::unsupported(
+                "use_cache needs past_key_values, but the graph has none; export it with past, or run it with use_cache = false (on the command line --no-cache)",
+            ));
+        }
+        generate(self, batch, options, sink)
+    }
+
+    fn logprobs(&mut self, batch: Batch<'_>, logprobs: &mut RVec<f64>) -> Result<(), Error> {
+        let per_row = batch.longest() * self.signature.vocab_size * size_of::<f32>();
+        let rows_at_once = (LOGPROB_BYTES / per_row.max(1)).max(1);
+        let mut tokens = batch.tokens.as_slice();
+        for lengths in batch.lengths.as_slice().chunks(rows_at_once) {
+            let (these, rest) = tokens.split_at(lengths.iter().map(|&length| length as usize).sum());
+            tokens = rest;
+            let done = logprobs.len();
+            logprobs.resize(done + these.len() - lengths.len(), 0.0);
+            self.logprobs_at_once(Batch::new(these, lengths), &mut logprobs[done..])?;
+        }
+        Ok(())
+    }
+}
+
+impl StepModel for OrtSession {
+    fn start(&mut self, batch: Batch<'_>, capacity: usize) -> Result<NextLogits<'_>, Error> {
+        self.start_lanes(batch, capacity)?;
+        self.next_logits(batch.rows(), capacity > batch.longest())
+    }
+
+    fn step(&mut self, tokens: &[u32]) -> Result<NextLogits<'_>, Error> {
+        self.lanes[..self.active].iter_mut().try_for_each(|lane| lane.step(tokens))?;
+        self.next_logits(tokens.len(), true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_grouped_by_length_in_order() {
+        let rows: [&[u32]; 5] = [&[1], &[1, 2], &[3], &[4, 5, 6], &[7, 8]];
+        assert_eq!(by_length(&rows), [vec![0, 2], vec![1, 4], vec![3]]);
+    }
+
+    #[test]
+    fn starts_count_the_positions_before() {
+        let batch = Batch::new(&[1, 2, 3, 4, 5, 6], &[2, 1, 3]);
+        assert_eq!(starts(batch, 0), [0, 2, 3]);
+        assert_eq!(starts(batch, 1), [0, 1, 1]);
+    }
+}
