@@ -1,1 +1,57 @@
+//! A backend that misbehaves on request, to try a host on: it crashes, hangs, floods its log, or gives wrong
+//! output, in the call and as often as its options say. Without a fault it is a complete, small plugin around a
+//! fake model, and a place to start reading before writing one.
+//!
+//! `model` computes logits, `options` says what may be asked for, `fault` does the harm, `session` ties them
+//! together behind the plugin traits.
 
+mod fault;
+mod model;
+mod options;
+mod session;
+
+pub use session::FaultySession;
+
+use fault::Faults;
+use inferhost_plugin_api::{
+    Backend, Description, Error, ModelForm, OpenRequest, Runtime, export_backend, parse_options,
+};
+use model::FakeModel;
+use options::{Fault, Options, Stage};
+use serde_json::Value;
+
+/// The backend.
+pub struct Faulty;
+
+impl Backend for Faulty {
+    type Session = FaultySession;
+
+    fn describe(options: &Value) -> Result<Description, Error> {
+        let options: Options = parse_options(options)?;
+        let version = env!("CARGO_PKG_VERSION").to_string();
+        let problem = matches!(options.fault, Fault::MissingRuntime).then(|| fault::MISSING_RUNTIME.into());
+        Ok(Description {
+            name: "faulty".into(),
+            version: version.clone(),
+            runtime: Runtime { name: "fake".into(), version: Some(version), library: None, problem },
+            devices: vec!["cpu".into()],
+            precisions: vec!["f32".into()],
+            forms: vec![ModelForm::HuggingFace, ModelForm::Onnx],
+            options: options::descriptions(),
+        })
+    }
+
+    fn open(request: &OpenRequest<'_>) -> Result<FaultySession, Error> {
+        let mut faults = Faults::new(request.parse_options()?)?;
+        if !matches!(request.form, ModelForm::HuggingFace | ModelForm::Onnx) {
+            return Err(Error::unsupported(format!(
+                "faulty opens the forms hf and onnx, not {}; give it a model folder",
+                request.form.name()
+            )));
+        }
+        faults.before(Stage::Open)?;
+        Ok(FaultySession::new(FakeModel::open(request.path)?, faults))
+    }
+}
+
+export_backend!(Faulty);
