@@ -1,0 +1,106 @@
+//! Every config in the repository is one the program takes, and the reference shows every key.
+
+use crate::support::Host;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn configs() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect()
+}
+
+#[test]
+fn every_config_makes_a_plan() {
+    let host = Host::new();
+    let configs = configs();
+    assert!(configs.len() >= 2);
+    for config in configs {
+        let ended = host.run(&["plan", config.to_str().unwrap()]);
+        assert!(ended.succeeds().stdout.contains(" runs in "), "{}", ended.stdout);
+    }
+}
+
+#[test]
+fn the_reference_gives_every_key_a_value_and_a_comment() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/reference.toml");
+    let config = inferhost::config::load(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut keys = BTreeSet::new();
+    collect_keys(&serde_json::to_value(&config).unwrap(), "", &mut keys);
+    assert!(keys.len() > 20, "{keys:?}");
+    let (shown, explained) = keys_in(&text);
+    assert_eq!(keys.difference(&shown).collect::<Vec<_>>(), [""; 0], "not shown");
+    assert_eq!(keys.difference(&explained).collect::<Vec<_>>(), [""; 0], "not explained");
+}
+
+/// The keys of a config with their tables, `run.seed`: those inside a backend's own options and environment are not
+/// ours.
+fn collect_keys(value: &Value, table: &str, keys: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, below) in map {
+                let path = if table.is_empty() { key.clone() } else { format!("{table}.{key}") };
+                let is_table = below.is_object()
+                    || below.as_array().is_some_and(|items| items.iter().any(Value::is_object));
+                match key.as_str() {
+                    // Said once for all names, at the top.
+                    "name" if !table.is_empty() => {}
+                    "options" | "env" => drop(keys.insert(path)),
+                    _ if is_table => collect_keys(below, &path, keys),
+                    _ => drop(keys.insert(path)),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_keys(item, table, keys)),
+        _ => {}
+    }
+}
+
+/// The keys that a config's text shows, as a value or as a comment that holds one, and of these the ones with a
+/// comment behind them or on the line above.
+fn keys_in(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut shown, mut explained) = (BTreeSet::new(), BTreeSet::new());
+    let (mut table, mut above_explains) = (String::new(), false);
+    for line in text.lines() {
+        let key = line.trim_start_matches("# ").split_once(" = ").map(|(key, _)| key);
+        match key.filter(|key| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) {
+            Some(key) => {
+                let path = format!("{table}{key}");
+                if above_explains || line.trim_start_matches("# ").contains(" # ") {
+                    explained.insert(path.clone());
+                }
+                shown.insert(path);
+                above_explains = false;
+            }
+            None => above_explains = line.starts_with("# "),
+        }
+        if line.starts_with('[') {
+            table = format!("{}.", line.trim_matches(['[', ']']));
+        }
+    }
+    (shown, explained)
+}
+
+#[test]
+fn a_key_without_a_comment_of_its_own_is_found() {
+    let text = "# Explained.\na = 1\nb = 2\n\n# Of c.\n\nc = 3\n[t]\n# d = 4\ne = 5 # here\n";
+    let (shown, explained) = keys_in(text);
+    assert_eq!(shown.iter().collect::<Vec<_>>(), ["a", "b", "c", "t.d", "t.e"]);
+    assert_eq!(explained.iter().collect::<Vec<_>>(), ["a", "t.e"]);
+}
+
+#[test]
+fn the_quickstart_is_the_study_in_small() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/quickstart.toml");
+    let config = inferhost::config::load(&path).unwrap();
+    let Some(study) = crate::support::shared("reference/scenarios.csv") else { return };
+    let rows: Vec<String> = config
+        .scenarios
+        .iter()
+        .map(|s| format!("{},{},{},{}", s.name, s.batch, s.prompt_tokens, s.new_tokens))
+        .collect();
+    let text = std::fs::read_to_string(study).unwrap();
+    assert_eq!(rows, text.lines().skip(1).collect::<Vec<_>>());
+}

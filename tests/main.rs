@@ -1,0 +1,21 @@
+//! The real program, driven from outside. One binary, by what is shown:
+//!
+//! - `pipeline`: a mixed-backend matrix from config to report; one-off calls against known answers
+//! - `faults`: every way a plugin can misbehave, and what its runs are recorded as
+//! - `resume`: workers and hosts killed at random moments, Ctrl-C, two hosts on one folder
+//! - `mistakes`: what a user can get wrong, and the one line that says so
+//! - `configs`: every config in the repository
+//! - `growth`: the host's memory, which does not depend on the number of runs
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "clippy exempts test functions only, not what they call"
+)]
+
+mod configs;
+mod faults;
+mod growth;
+mod mistakes;
+mod pipeline;
+mod resume;
+mod support;
