@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Everything a change must pass: format, lints, docs, build, fixtures, tests, dependencies.
+# Arguments go to `cargo test`: scripts/test.sh -p inferhost-plugin-api -- an_older_plugin
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Where the tests look, wherever their target folder lies.
+export INFERHOST_RUNTIMES="${INFERHOST_RUNTIMES:-$PWD/.runtimes}"
+
+done_steps=()
+step() {
+    local name=$1
+    shift
+    echo "== $name"
+    "$@" || { echo "scripts/test.sh: $name failed: $*" >&2; exit 1; }
+    done_steps+=("$name")
+}
+
+for tool in cargo cc; do
+    command -v "$tool" >/dev/null || { echo "scripts/test.sh: no '$tool' found; install a Rust toolchain and a C compiler" >&2; exit 1; }
+done
+
+step "format" cargo fmt --check
+step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+step "runtime libraries" scripts/runtimes.sh ort
+# Before the tests: the host loads the plugins' libraries, which cargo test alone does not put beside it. With all
+# targets, so that the tests find their dependencies built with the same features.
+step "build" cargo build --workspace --all-targets --locked
+step "fixtures" scripts/fixtures.sh
+if [ $# -eq 0 ]; then set -- --workspace; fi
+step "tests" cargo test --locked "$@"
+
+skipped=""
+if cargo deny --version >/dev/null 2>&1; then
+    step "dependencies" cargo deny check
+else
+    skipped="dependencies (cargo-deny is not installed; cargo install --locked cargo-deny)"
+fi
+
+echo
+echo "passed: $(IFS=,; echo "${done_steps[*]}" | sed 's/,/, /g')"
+if [ -n "$skipped" ]; then echo "skipped: $skipped"; fi
