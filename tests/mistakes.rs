@@ -5,7 +5,7 @@ use crate::support::{Host, TINY, config, faulty};
 #[test]
 fn mistakes_in_a_config_name_the_file_the_line_and_the_right_word() {
     let sound = config("repetitions = 1", &faulty("good", ""));
-    let cases: [(&str, &str, &[&str]); 20] = [
+    let cases: [(&str, &str, &[&str]); 21] = [
         (
             "repetitions = 1",
             "repetitons = 1",
@@ -27,6 +27,11 @@ fn mistakes_in_a_config_name_the_file_the_line_and_the_right_word() {
         ("plugin = \"faulty\"", "plugin = \"./none.so\"", &["no plugin at", "none.so"]),
         ("plugin = \"faulty\"", "plugin = \"faulty\"\nartifact = \"onx-fp32\"", &["onx-fp32", "onnx-fp32"]),
         ("options = {  }", "options = { falt = \"nan\" }", &["backend `good`", "`falt`", "`fault`"]),
+        (
+            "\"faulty\"\noptions = {  }",
+            "\"candle\"\noptions = { threads = 0 }",
+            &["backend `good`", "threads is 0"],
+        ),
         ("options = {  }", "options = { after = nan }", &["backend `good`", "option `after`"]),
         ("options = {  }", "env = { \"A=B\" = \"x\" }", &["backend `good`", "env `A=B`"]),
         ("prompt_tokens = 5", "prompt_tokens = 50", &["nothing can be run", "needs 50 positions", "has 32"]),

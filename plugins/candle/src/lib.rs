@@ -61,7 +61,7 @@ impl Backend for Candle {
     type Session = CandleSession;
 
     fn describe(options: &Value) -> Result<Description, Error> {
-        parse_options::<Options>(options)?;
+        threads::check(parse_options::<Options>(options)?.threads)?;
         Ok(Description {
             name: "candle".into(),
             version: env!("CARGO_PKG_VERSION").into(),

@@ -8,14 +8,25 @@ use std::thread::available_parallelism;
 /// More is a mistake of the caller's.
 const MOST_THREADS: u32 = 1024;
 
+/// Refuses a count that is 0 or absurd.
+///
+/// # Errors
+/// `InvalidInput` naming it.
+pub(crate) fn check(asked: Option<u32>) -> Result<(), Error> {
+    match asked.filter(|count| !(1..=MOST_THREADS).contains(count)) {
+        None => Ok(()),
+        Some(count) => {
+            Err(Error::invalid(format!("bad options: threads is {count}, expected 1 to {MOST_THREADS}")))
+        }
+    }
+}
+
 /// `asked` threads; where none are asked for, as many as this process may use, after affinity and quotas.
 ///
 /// # Errors
-/// `InvalidInput` for a count that is 0 or absurd.
+/// As [`check`], and what the system refused.
 pub(crate) fn pool(asked: Option<u32>) -> Result<ThreadPool, Error> {
-    if let Some(count) = asked.filter(|count| !(1..=MOST_THREADS).contains(count)) {
-        return Err(Error::invalid(format!("bad options: threads is {count}, expected 1 to {MOST_THREADS}")));
-    }
+    check(asked)?;
     let available = || available_parallelism().map_or(1, NonZero::get);
     let count = asked.map_or_else(available, |count| count as usize);
     ThreadPoolBuilder::new()
