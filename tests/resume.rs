@@ -65,6 +65,11 @@ fn a_host_killed_at_random_moments_is_resumed_to_the_full_record() {
     }
 }
 
+fn wait_for_a_record(host: &Host) {
+    let records = host.path("out/records.jsonl");
+    wait_until("the first record", || std::fs::metadata(&records).is_ok_and(|file| file.len() > 0));
+}
+
 /// So that the moments drawn fall into the run.
 fn warm_the_cache(host: &Host) {
     host.write("tokens.json", "[[1, 2]]");
@@ -84,9 +89,7 @@ fn a_worker_killed_at_random_moments_costs_one_run_each_time() {
     host.write("config.toml", &slow_config());
     let mut child = host.start(&["run", "config.toml", "--out", "out"]);
     // Every run hangs on what the plugin says of itself before the first: that worker has a test of its own.
-    wait_until("the first record", || {
-        std::fs::metadata(host.path("out/records.jsonl")).is_ok_and(|file| file.len() > 0)
-    });
+    wait_for_a_record(&host);
     let mut rng = rng(11);
     let mut killed = 0;
     while child.try_wait().unwrap().is_none() {
@@ -152,9 +155,7 @@ fn ctrl_c_keeps_the_records_and_resume_goes_on() {
     let host = Host::new();
     host.write("config.toml", &slow_config());
     let child = host.start(&["run", "config.toml", "--out", "out"]);
-    wait_until("the first record", || {
-        std::fs::metadata(host.path("out/records.jsonl")).is_ok_and(|file| file.len() > 0)
-    });
+    wait_for_a_record(&host);
     kill(pid(child.id()), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
@@ -242,9 +243,7 @@ fn two_hosts_do_not_write_to_one_folder() {
     let host = Host::new();
     host.write("config.toml", &slow_config());
     let mut first = host.start(&["run", "config.toml", "--out", "out"]);
-    wait_until("the first record", || {
-        std::fs::metadata(host.path("out/records.jsonl")).is_ok_and(|file| file.len() > 0)
-    });
+    wait_for_a_record(&host);
     kill(pid(first.id()), Signal::SIGSTOP).unwrap();
     host.run(&["run", "config.toml", "--out", "out", "--resume"]).fails(2, &["another inferhost"]);
     kill(pid(first.id()), Signal::SIGCONT).unwrap();

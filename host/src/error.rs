@@ -1,5 +1,6 @@
 //! What the program ends with: one line on standard error and a documented exit code.
 
+use crate::report::ReportError;
 use crate::store::StoreError;
 use crate::text;
 use std::fmt::Display;
@@ -49,6 +50,14 @@ impl AppError {
             StoreError::Io { source, .. } if source.kind() == ErrorKind::NotFound => Self::bad_input(message),
             StoreError::Io { .. } | StoreError::Append { .. } => Self::failed(message),
             _ => Self::bad_input(message),
+        }
+    }
+
+    /// A report that cannot be read or written.
+    pub fn report(error: ReportError) -> Self {
+        match error {
+            ReportError::Store(error) => Self::store(&error),
+            other @ ReportError::Csv(_) => Self::failed(format!("failed to {other}")),
         }
     }
 

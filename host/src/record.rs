@@ -104,6 +104,13 @@ pub struct Degraded {
     pub exit_code: Option<i32>,
 }
 
+impl Degraded {
+    /// A reason that is not the end of a process.
+    pub fn new(kind: DegradedKind, stage: Stage, message: impl Into<String>) -> Self {
+        Self { kind, stage, message: message.into(), signal: None, exit_code: None }
+    }
+}
+
 /// The classes of reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

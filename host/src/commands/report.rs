@@ -3,15 +3,11 @@
 use crate::cli::ReportArgs;
 use crate::error::AppError;
 use crate::output::{print, print_json};
-use crate::report::{Layout, Report, ReportError};
+use crate::report::{Layout, Report};
 
 pub(super) fn execute(args: &ReportArgs) -> Result<(), AppError> {
-    let failed = |error: ReportError| match error {
-        ReportError::Store(error) => AppError::store(&error),
-        other @ ReportError::Csv(_) => AppError::failed(format!("failed to {other}")),
-    };
-    let report = Report::read(&args.run_dir).map_err(failed)?;
-    let files = report.write(&args.run_dir).map_err(failed)?;
+    let report = Report::read(&args.run_dir).map_err(AppError::report)?;
+    let files = report.write(&args.run_dir).map_err(AppError::report)?;
     if args.json {
         return print_json(&report.analysis);
     }

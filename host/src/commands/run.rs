@@ -9,7 +9,7 @@ use crate::output::{print, print_json};
 use crate::plan::plan;
 use crate::plugins::PluginFolders;
 use crate::progress::Progress;
-use crate::report::{self, Layout, ReportError};
+use crate::report::{self, Layout};
 use crate::run::{Event, Isolation, Ledger, Matrix, RunError, SetupError, Starter, first_manifest, setup};
 use crate::store::RunFolder;
 use crate::{interrupt, model};
@@ -45,10 +45,7 @@ pub(super) fn execute(args: &RunArgs) -> Result<(), AppError> {
 }
 
 fn show(args: &RunArgs, path: &Path, planned: u64, counts: &Counts) -> Result<(), AppError> {
-    let text = report::report(path, Layout::of_stdout()).map_err(|error| match error {
-        ReportError::Store(error) => AppError::store(&error),
-        other @ ReportError::Csv(_) => AppError::failed(format!("failed to {other}")),
-    })?;
+    let text = report::report(path, Layout::of_stdout()).map_err(AppError::report)?;
     let report = path.join("report.md").display().to_string();
     if args.json {
         return print_json(&Summary { run_dir: path.display().to_string(), planned, counts, report });

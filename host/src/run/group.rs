@@ -102,30 +102,29 @@ impl<'a> GroupRunner<'a> {
 
     /// The worker with the model open in it, started if there is none.
     fn open_worker(&mut self) -> Result<&mut dyn Worker, Stop> {
-        if self.worker.is_none() {
-            match self.start() {
-                Ok(worker) => {
-                    self.lost_before_open = 0;
-                    self.worker = Some(worker);
-                }
-                Err(NotOpen::Reported(degraded)) => {
-                    self.given_up = Some(degraded.clone());
-                    return Err(Stop::Degraded(degraded));
-                }
-                Err(NotOpen::Lost(Lost::Degraded(degraded))) => {
-                    self.lost_before_open += 1;
-                    if self.lost_before_open >= OPEN_ATTEMPTS {
-                        self.given_up = Some(degraded.clone());
-                    }
-                    return Err(Stop::Degraded(degraded));
-                }
-                Err(NotOpen::Lost(Lost::Interrupted)) => return Err(Stop::Run(RunError::Interrupted)),
-                Err(NotOpen::Host(error)) => return Err(Stop::Run(RunError::Worker(error))),
+        let worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => self.start().map_err(|why| self.not_open(why))?,
+        };
+        self.lost_before_open = 0;
+        Ok(self.worker.insert(worker).as_mut())
+    }
+
+    /// What a failed start means for this run, and whether it ends the group.
+    fn not_open(&mut self, why: NotOpen) -> Stop {
+        match why {
+            NotOpen::Reported(degraded) => {
+                self.given_up = Some(degraded.clone());
+                Stop::Degraded(degraded)
             }
-        }
-        match &mut self.worker {
-            Some(worker) => Ok(worker.as_mut()),
-            None => Err(Stop::Degraded(misplaced_reply())),
+            NotOpen::Lost(lost) => {
+                self.lost_before_open += 1;
+                if let (Lost::Degraded(degraded), OPEN_ATTEMPTS..) = (&lost, self.lost_before_open) {
+                    self.given_up = Some(degraded.clone());
+                }
+                lost.into()
+            }
+            NotOpen::Host(error) => Stop::Run(RunError::Worker(error)),
         }
     }
 
@@ -181,11 +180,5 @@ impl From<Lost> for NotOpen {
 }
 
 fn misplaced_reply() -> Degraded {
-    Degraded {
-        kind: DegradedKind::Incompatible,
-        stage: Stage::Run,
-        message: "the worker gave a reply of another kind".into(),
-        signal: None,
-        exit_code: None,
-    }
+    Degraded::new(DegradedKind::Incompatible, Stage::Run, "the worker gave a reply of another kind")
 }

@@ -198,13 +198,9 @@ fn ready_pair(
     };
     match prepare(&model.resolved, &description.forms, artifact, cache) {
         Ok(prepared) => Ok(Ok(prepared)),
-        Err(error) if error.is_unsuited() => Ok(Err(Degraded {
-            kind: DegradedKind::Unsupported,
-            stage: Stage::Open,
-            message: error.to_string(),
-            signal: None,
-            exit_code: None,
-        })),
+        Err(error) if error.is_unsuited() => {
+            Ok(Err(Degraded::new(DegradedKind::Unsupported, Stage::Open, error.to_string())))
+        }
         Err(error) => Err(error),
     }
 }
@@ -218,7 +214,7 @@ pub fn open_request(prepared: &Prepared, options: &serde_json::Map<String, serde
 impl From<Failure> for Degraded {
     fn from(failure: Failure) -> Self {
         let Failure { stage, kind, message, .. } = failure;
-        Self { kind, stage, message, signal: None, exit_code: None }
+        Self::new(kind, stage, message)
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn timeout(stage: Stage, deadline: Duration, tail: &str) -> Degraded 
     let seconds = deadline.as_secs_f64();
     let last = last_line(tail).map_or(String::new(), |line| format!("; its last words: {line}"));
     let message = format!("no answer within {seconds:.1} s, so the worker was killed{last}");
-    Degraded { kind: DegradedKind::Timeout, stage, message, signal: None, exit_code: None }
+    Degraded::new(DegradedKind::Timeout, stage, message)
 }
 
 /// What Rust's and C++'s allocators print before they abort.
