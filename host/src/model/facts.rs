@@ -9,13 +9,15 @@ use inferhost_plugin_api::config_beside;
 /// A spec that means nothing, or a folder whose `config.json` is malformed.
 pub fn context_length(spec: &str) -> Result<Option<u32>, ModelError> {
     match spec.parse()? {
-        ModelSource::Synthetic(size) => Ok(Some(size.config().n_positions)),
+        ModelSource::Synthetic(size) => Ok(Some(size.context_length())),
         ModelSource::Hub { .. } => Ok(None),
         ModelSource::Path(path) => {
             let inside = path.join("config.json");
             let config =
                 if path.is_file() { config_beside(&path) } else { inside.is_file().then_some(inside) };
-            Ok(config.map(|config| ModelConfig::read(&config)).transpose()?.and_then(|c| c.context_length))
+            // What only weights need is told when the model is resolved: there may be a graph instead.
+            let config = config.map(|config| ModelConfig::read_beside_graph(&config)).transpose()?;
+            Ok(config.and_then(|config| config.context_length))
         }
     }
 }

@@ -10,24 +10,24 @@ mod config;
 mod error;
 mod facts;
 pub(crate) mod file_digest;
-mod gpt2;
 mod hub;
 pub mod onnx;
 mod resolve;
 mod source;
 pub mod synthetic;
+mod tensors;
 mod tokenizer;
 mod weights;
 
-pub use config::{Activation, Architecture, Gpt2Config, ModelConfig};
+pub use config::{Activation, Architecture, Gpt2Config, LlamaConfig, ModelConfig, Rope};
 pub use error::ModelError;
 pub use facts::context_length;
-pub use gpt2::TensorSpec;
-#[cfg(test)]
-pub(crate) use gpt2::parameters as gpt2_parameters;
 pub use hub::Hub;
 pub use resolve::{ModelKind, ResolvedModel, check_claim, resolve};
 pub use source::ModelSource;
+pub use tensors::TensorSpec;
+#[cfg(test)]
+pub(crate) use tensors::gpt2_parameters;
 pub use tokenizer::{Tokenizer, TokenizerFiles};
 pub use weights::Weights;
 

@@ -1,9 +1,9 @@
 //! From a spec string to a model whose files have been read, checked, counted and hashed.
 
-use super::config::eos_token_ids;
+use super::config::{MODEL_TYPES, eos_token_ids};
 use super::{
     Architecture, Hub, ModelConfig, ModelError, ModelSource, Tokenizer, TokenizerFiles, Weights, file_digest,
-    gpt2, onnx, synthetic,
+    onnx, synthetic, tensors,
 };
 use inferhost_plugin_api::{config_beside, find_graph};
 use std::io::ErrorKind;
@@ -122,15 +122,16 @@ fn from_path(spec: &str, path: &Path, cache: &Path) -> Result<ResolvedModel, Mod
 fn hugging_face(spec: &str, folder: PathBuf, cache: &Path) -> Result<ResolvedModel, ModelError> {
     let path = folder.join(CONFIG);
     let config = ModelConfig::read(&path)?;
-    let Architecture::Gpt2(gpt2_config) = &config.architecture else {
+    if config.architecture == Architecture::Unknown {
+        let known = MODEL_TYPES.join(", ");
         let problem = match &config.model_type {
-            Some(found) => format!("model_type is {found:?}; only \"gpt2\" is supported (others as ONNX)"),
-            None => "model_type is missing; expected \"gpt2\"".into(),
+            Some(found) => format!("model_type is {found:?}; supported are {known} (others as ONNX)"),
+            None => format!("model_type is missing; expected one of {known}"),
         };
         return Err(ModelError::unsupported(&path, problem));
-    };
+    }
     let weights = Weights::open(&folder)?;
-    let parameters = gpt2::check(gpt2_config, &weights)?;
+    let parameters = tensors::check(&config.architecture, &weights)?;
     let mut files = vec![path];
     files.extend_from_slice(weights.files());
     Ok(ResolvedModel {
@@ -150,7 +151,8 @@ fn ready_graph(spec: &str, graph: PathBuf, cache: &Path) -> Result<ResolvedModel
     let summary = onnx::summarise(&graph)?;
     let path = config_beside(&graph);
     let folder = path.as_ref().unwrap_or(&graph).parent().unwrap_or(Path::new("")).to_path_buf();
-    let mut config = path.as_deref().map_or_else(|| Ok(ModelConfig::unknown()), ModelConfig::read)?;
+    let mut config =
+        path.as_deref().map_or_else(|| Ok(ModelConfig::unknown()), ModelConfig::read_beside_graph)?;
     config.vocab_size = config.vocab_size.or(summary.vocab_size);
     let weights: Vec<PathBuf> = [graph.clone()].into_iter().chain(summary.data_files).collect();
     let bytes = total_bytes(&weights)?;
@@ -211,10 +213,10 @@ mod tests {
             (text.join("empty.onnx"), "it has no graph"),
             (text.join("bad.onnx"), "not an ONNX model"),
             (folder("json", &[("config.json", "{")]), "config.json: not a model's config: EOF"),
-            (folder("none", &[("config.json", "{}")]), "model_type is missing; expected \"gpt2\""),
+            (folder("none", &[("config.json", "{}")]), "model_type is missing; expected one of gpt2, llama"),
             (
-                folder("llama", &[("config.json", r#"{"model_type":"llama"}"#)]),
-                "model_type is \"llama\"; only \"gpt2\" is supported",
+                folder("bert", &[("config.json", r#"{"model_type":"bert"}"#)]),
+                "model_type is \"bert\"; supported are gpt2, llama, mistral, qwen2 (others as ONNX)",
             ),
         ] {
             let message = resolve(path.to_str().unwrap(), cache.path()).unwrap_err().to_string();

@@ -1,7 +1,8 @@
 //! Reads safetensors: one file, or shards listed in `model.safetensors.index.json`.
 //!
 //! Tensors are read one at a time, in pieces, and always come out as f32, so a model never needs its own size in
-//! memory. Names are those of [`TensorSpec`](super::TensorSpec): a `transformer.` prefix in the file is ignored.
+//! memory. Names are those of [`TensorSpec`](super::TensorSpec): a `transformer.` or `model.` prefix in the file is
+//! ignored.
 
 use super::ModelError;
 use half::{bf16, f16};
@@ -206,7 +207,7 @@ fn read_header(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
 }
 
 fn plain(name: &str) -> &str {
-    name.strip_prefix("transformer.").unwrap_or(name)
+    ["transformer.", "model."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -241,7 +242,7 @@ mod tests {
                 ("transformer.a", Dtype::F32, &[2], &ONE_TWO),
                 ("b", Dtype::F16, &[1, 2], &[0x00, 0x3c, 0x00, 0xc0]),
                 ("transformer.c", Dtype::BF16, &[2, 1], &[0x80, 0x3f, 0x40, 0x40]),
-                ("d", Dtype::I8, &[2], &[1, 2]),
+                ("model.d", Dtype::I8, &[2], &[1, 2]),
                 ("f", Dtype::F64, &[1], &[0, 0, 0, 0, 0, 0, 0xf8, 0xbf]),
             ],
         );

@@ -2,8 +2,8 @@
 
 use super::write::FORMAT;
 use crate::config::nearest;
-use crate::model::gpt2;
-use crate::model::{Activation, Gpt2Config};
+use crate::model::tensors::parameters;
+use crate::model::{Activation, Architecture, Gpt2Config};
 use std::str::FromStr;
 
 /// Named sizes: name, layers, width, heads. All have GPT-2's vocabulary and context.
@@ -55,6 +55,16 @@ impl SyntheticSpec {
         }
     }
 
+    /// The hyperparameters, as a model's config has them.
+    pub fn architecture(&self) -> Architecture {
+        Architecture::Gpt2(self.config())
+    }
+
+    /// Most positions of one row.
+    pub const fn context_length(&self) -> u32 {
+        self.ctx
+    }
+
     /// The seed of all tensors.
     pub const fn seed(&self) -> u64 {
         self.seed
@@ -94,7 +104,7 @@ impl SyntheticSpec {
         if embd % heads != 0 {
             return Err(format!("embd={embd} is not divisible by heads={heads}"));
         }
-        match gpt2::parameters(&self.config()) {
+        match parameters(&self.architecture()) {
             count if count > MOST_PARAMETERS => {
                 Err(format!("that is {count} parameters; at most {MOST_PARAMETERS} are made"))
             }
@@ -143,9 +153,10 @@ fn unknown(what: &str, found: &str, known: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::tensors::{TensorSpec, tensors};
 
     fn count(spec: &str) -> u128 {
-        gpt2::parameters(&spec.parse::<SyntheticSpec>().unwrap().config())
+        parameters(&spec.parse::<SyntheticSpec>().unwrap().architecture())
     }
 
     /// The study's sizes, from `reference/crossover_points.csv` (rounded to 10,000 but for the smallest).
@@ -175,8 +186,9 @@ mod tests {
             let mut config = spec.parse::<SyntheticSpec>().unwrap().config();
             for tied in [true, false] {
                 config.tie_word_embeddings = tied;
-                let sum: u64 = gpt2::tensors(&config).iter().map(gpt2::TensorSpec::len).sum();
-                assert_eq!(gpt2::parameters(&config), u128::from(sum), "{spec}");
+                let architecture = Architecture::Gpt2(config.clone());
+                let sum: u64 = tensors(&architecture).iter().map(TensorSpec::len).sum();
+                assert_eq!(parameters(&architecture), u128::from(sum), "{spec}");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::random::Normal;
 use super::spec::SyntheticSpec;
-use crate::model::gpt2::{self, TensorSpec};
+use crate::model::tensors::{TensorSpec, tensors};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -91,7 +91,7 @@ struct HeaderEntry {
 }
 
 fn write_tensors(spec: &SyntheticSpec, out: &mut impl Write) -> io::Result<()> {
-    let tensors = gpt2::tensors(&spec.config());
+    let tensors = tensors(&spec.architecture());
     let mut header = Header { metadata: [("format", "pt")].into(), tensors: BTreeMap::new() };
     let mut offset = 0;
     for tensor in &tensors {

@@ -1,14 +1,21 @@
-//! GPT-2's tensors: names and shapes as transformers stores them, without the `transformer.` prefix.
+//! The tensors of every known architecture: names and shapes as transformers stores them, without the prefix of the
+//! decoder (`transformer.`, `model.`).
 //!
 //! One list serves the synthetic writer, the check of a folder's weights and the parameter count, so they cannot
 //! disagree.
 
-use super::{Gpt2Config, ModelError, Weights};
+mod gpt2;
+mod llama;
+
+#[cfg(test)]
+pub(crate) use gpt2::parameters as gpt2_parameters;
+
+use super::{Architecture, ModelError, Weights};
 
 /// A tensor that a model must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// Without the `transformer.` prefix.
+    /// Without the prefix of the decoder, `transformer.` or `model.`.
     pub name: String,
     /// Outermost dimension first.
     pub shape: Vec<usize>,
@@ -30,59 +37,42 @@ impl TensorSpec {
     }
 }
 
-/// Every parameter of the model, a tied head once. Linear layers are `Conv1D`: `[inputs, outputs]`.
-pub(crate) fn tensors(config: &Gpt2Config) -> Vec<TensorSpec> {
-    let &Gpt2Config { n_embd: width, n_inner: inner, vocab_size: vocab, .. } = config;
-    let mut list = vec![
-        TensorSpec::new("wte.weight", &[vocab, width]),
-        TensorSpec::new("wpe.weight", &[config.n_positions, width]),
-    ];
-    for layer in 0..config.n_layer {
-        let block: [(&str, &[u32]); 12] = [
-            ("ln_1.weight", &[width]),
-            ("ln_1.bias", &[width]),
-            ("attn.c_attn.weight", &[width, 3 * width]),
-            ("attn.c_attn.bias", &[3 * width]),
-            ("attn.c_proj.weight", &[width, width]),
-            ("attn.c_proj.bias", &[width]),
-            ("ln_2.weight", &[width]),
-            ("ln_2.bias", &[width]),
-            ("mlp.c_fc.weight", &[width, inner]),
-            ("mlp.c_fc.bias", &[inner]),
-            ("mlp.c_proj.weight", &[inner, width]),
-            ("mlp.c_proj.bias", &[width]),
-        ];
-        list.extend(block.map(|(name, shape)| TensorSpec::new(format!("h.{layer}.{name}"), shape)));
+/// Every parameter of the model, a tied head once; none for an unknown architecture.
+pub(crate) fn tensors(architecture: &Architecture) -> Vec<TensorSpec> {
+    match architecture {
+        Architecture::Gpt2(config) => gpt2::tensors(config, config.n_layer),
+        Architecture::Llama(config) => llama::tensors(config, config.num_hidden_layers),
+        Architecture::Unknown => Vec::new(),
     }
-    list.push(TensorSpec::new("ln_f.weight", &[width]));
-    list.push(TensorSpec::new("ln_f.bias", &[width]));
-    if !config.tie_word_embeddings {
-        list.push(TensorSpec::new("lm_head.weight", &[vocab, width]));
-    }
-    list
 }
 
 /// The number of parameters, without making the list: a synthetic spec may ask for absurd sizes.
-pub(crate) fn parameters(config: &Gpt2Config) -> u128 {
-    let [width, inner, vocab, context, layers] =
-        [config.n_embd, config.n_inner, config.vocab_size, config.n_positions, config.n_layer]
-            .map(u128::from);
-    let block = 4 * width * width + 2 * width * inner + 9 * width + inner;
-    let head = if config.tie_word_embeddings { 0 } else { vocab * width };
-    vocab * width + context * width + layers * block + 2 * width + head
+pub(crate) fn parameters(architecture: &Architecture) -> u128 {
+    match architecture {
+        Architecture::Gpt2(config) => gpt2::parameters(config),
+        Architecture::Llama(config) => llama::parameters(config),
+        Architecture::Unknown => 0,
+    }
 }
 
-/// Checks that `weights` has every tensor in its shape, and counts parameters. Buffers such as `attn.bias` (the
-/// causal mask in old checkpoints) and a stored copy of a tied head count for nothing.
+/// Checks that `weights` has every tensor in its shape, and counts parameters. Buffers such as `attn.bias` (the causal
+/// mask) and `rotary_emb.inv_freq` of old checkpoints and a stored copy of a tied head count for nothing.
 ///
 /// # Errors
-/// The first tensor that is missing, misshapen or beyond the config's last block.
-pub(crate) fn check(config: &Gpt2Config, weights: &Weights) -> Result<u64, ModelError> {
+/// The first tensor that is missing, misshapen or beyond the config's last layer.
+pub(crate) fn check(architecture: &Architecture, weights: &Weights) -> Result<u64, ModelError> {
     // A config that claims an absurd depth must not fill memory with names.
-    let mut block = config.clone();
-    block.n_layer = block.n_layer.min(u32::try_from(weights.names().count() + 1).unwrap_or(u32::MAX));
+    let most = u32::try_from(weights.names().count() + 1).unwrap_or(u32::MAX);
+    let (list, layers, prefix) = match architecture {
+        Architecture::Gpt2(config) => (gpt2::tensors(config, config.n_layer.min(most)), config.n_layer, "h."),
+        Architecture::Llama(config) => {
+            let layers = config.num_hidden_layers;
+            (llama::tensors(config, layers.min(most)), layers, "layers.")
+        }
+        Architecture::Unknown => return Ok(0),
+    };
     let mut parameters = 0;
-    for TensorSpec { name, shape } in tensors(&block) {
+    for TensorSpec { name, shape } in list {
         let found = weights.shape(&name).ok_or_else(|| {
             ModelError::tensor(weights.path(), &name, format!("is missing; expected shape {shape:?}"))
         })?;
@@ -93,13 +83,13 @@ pub(crate) fn check(config: &Gpt2Config, weights: &Weights) -> Result<u64, Model
         parameters += shape.iter().map(|&n| n as u64).product::<u64>();
     }
     let beyond = |name: &&str| {
-        let layer = name.strip_prefix("h.").and_then(|rest| rest.split('.').next());
-        layer.and_then(|layer| layer.parse().ok()).is_some_and(|layer: u32| layer >= config.n_layer)
+        let layer = name.strip_prefix(prefix).and_then(|rest| rest.split('.').next());
+        layer.and_then(|layer| layer.parse().ok()).is_some_and(|layer: u32| layer >= layers)
     };
     match weights.names().find(beyond) {
         None => Ok(parameters),
         Some(name) => {
-            let problem = format!("lies beyond the {} layers of config.json", config.n_layer);
+            let problem = format!("lies beyond the {layers} layers of config.json");
             Err(ModelError::tensor(weights.path(), name, problem))
         }
     }
@@ -116,13 +106,23 @@ mod tests {
     const CONFIG: &str = r#"{"model_type":"gpt2","n_embd":4,"n_layer":1,"n_head":2,"n_positions":3,"vocab_size":5,
         "tie_word_embeddings":TIED}"#;
 
+    const LLAMA: &str = r#"{"model_type":"MODEL","hidden_size":4,"num_hidden_layers":1,"num_attention_heads":4,
+        "num_key_value_heads":2,"head_dim":2,"intermediate_size":6,"vocab_size":5,"tie_word_embeddings":TIED}"#;
+
     /// Writes a model whose tensors `change` has altered, and resolves it.
     fn resolved(tied: bool, change: impl FnOnce(&mut Vec<TensorSpec>)) -> Result<ResolvedModel, ModelError> {
+        resolved_as(CONFIG, tied, change)
+    }
+
+    fn resolved_as(
+        config: &str,
+        tied: bool,
+        change: impl FnOnce(&mut Vec<TensorSpec>),
+    ) -> Result<ResolvedModel, ModelError> {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("config.json"), CONFIG.replace("TIED", &tied.to_string())).unwrap();
+        fs::write(folder.path().join("config.json"), config.replace("TIED", &tied.to_string())).unwrap();
         let config = crate::model::ModelConfig::read(&folder.path().join("config.json")).unwrap();
-        let crate::model::Architecture::Gpt2(config) = config.architecture else { panic!("not GPT-2") };
-        let mut list = tensors(&config);
+        let mut list = tensors(&config.architecture);
         change(&mut list);
         write(&folder.path().join("model.safetensors"), &list);
         resolve(folder.path().to_str().unwrap(), &folder.path().join("cache"))
@@ -148,6 +148,27 @@ mod tests {
             list.push(TensorSpec::new("h.0.attn.masked_bias", &[]));
         });
         assert_eq!(with_extras.unwrap().parameters, 284);
+    }
+
+    #[test]
+    fn the_llama_family_is_counted_by_its_biases_and_head() {
+        let count = |model_type: &str, tied, change: fn(&mut Vec<TensorSpec>)| {
+            resolved_as(&LLAMA.replace("MODEL", model_type), tied, change).unwrap().parameters
+        };
+        // 5x4 + (8x4 + 2 x 4x4 + 4x8 + 3 x 6x4 + 2x4) + 4, and 8 + 4 + 4 biases in Qwen2.
+        assert_eq!(count("llama", true, |_| ()), 200);
+        assert_eq!(count("mistral", false, |_| ()), 220);
+        assert_eq!(count("qwen2", true, |_| ()), 216);
+        let prefixed_with_extras = |list: &mut Vec<TensorSpec>| {
+            list.iter_mut().for_each(|tensor| tensor.name.insert_str(0, "model."));
+            list.push(TensorSpec::new("lm_head.weight", &[5, 4]));
+            list.push(TensorSpec::new("model.layers.0.self_attn.rotary_emb.inv_freq", &[1]));
+        };
+        assert_eq!(count("llama", true, prefixed_with_extras), 200);
+        let beyond =
+            |list: &mut Vec<TensorSpec>| list.push(TensorSpec::new("layers.1.mlp.up_proj.weight", &[1]));
+        let message = resolved_as(&LLAMA.replace("MODEL", "llama"), true, beyond).unwrap_err().to_string();
+        assert!(message.contains("tensor layers.1.mlp.up_proj.weight lies beyond the 1 layers"), "{message}");
     }
 
     #[test]
