@@ -4,11 +4,13 @@
 //! results without copying weights. A model is written once into the cache as a Hugging Face folder that
 //! transformers loads too.
 
+mod gpt2;
+mod llama;
 mod random;
 mod spec;
 mod write;
 
-pub use spec::{NAMED, SyntheticSpec};
+pub use spec::SyntheticSpec;
 
 use super::{ModelError, cache, file_digest};
 use crate::digest;
@@ -60,5 +62,16 @@ mod tests {
         std::fs::write(folder.join("model.safetensors"), &bytes[1..]).unwrap();
         ensure(&spec, cache.path()).unwrap();
         assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), bytes);
+    }
+
+    #[test]
+    fn llama_is_pinned_too() {
+        let cache = tempfile::tempdir().unwrap();
+        let spec: SyntheticSpec =
+            "llama?layers=2&embd=12&heads=3&vocab=11&ctx=5&inner=7&tied=false".parse().unwrap();
+        let folder = ensure(&spec, cache.path()).unwrap();
+        let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
+        let digest = digest::hex(&Sha256::digest(&bytes));
+        assert_eq!(digest, "be557e55bc0373979105094b85716fc309a86e3b1dfa1a12d733445f6b91ed57");
     }
 }

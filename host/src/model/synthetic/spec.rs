@@ -1,68 +1,84 @@
-//! What follows `synthetic:`: the sizes of the study's models by name, or any size by keys.
+//! What follows `synthetic:`: a size by name, or any size of an architecture by keys.
 
+use super::gpt2::Gpt2Shape;
+use super::llama::LlamaShape;
 use super::write::FORMAT;
 use crate::config::nearest;
+use crate::model::Architecture;
 use crate::model::tensors::parameters;
-use crate::model::{Activation, Architecture, Gpt2Config};
 use std::str::FromStr;
 
-/// Named sizes: name, layers, width, heads. All have GPT-2's vocabulary and context.
-pub const NAMED: [(&str, u32, u32, u32); 9] = [
-    ("tiny-gpt2", 2, 2, 2),
-    ("gpt2-5m", 1, 96, 3),
-    ("gpt2-25m", 3, 384, 6),
-    ("gpt2-45m", 6, 512, 8),
-    ("gpt2-50m", 8, 512, 8),
-    ("gpt2-75m", 5, 768, 12),
-    ("gpt2-100m", 8, 768, 12),
-    ("gpt2-124m", 12, 768, 12),
-    ("gpt2-xl", 48, 1600, 25),
-];
-const KEYS: [&str; 7] = ["layers", "embd", "heads", "vocab", "ctx", "inner", "seed"];
 /// More is a slip of the keyboard: the file would be larger than 80 GB.
 const MOST_PARAMETERS: u128 = 20_000_000_000;
 
-/// A size and a seed; GPT-2's 124M and seed 0 where not said.
+/// A size of an architecture, and a seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SyntheticSpec {
-    layers: u32,
-    embd: u32,
-    heads: u32,
-    vocab: u32,
-    ctx: u32,
-    inner: Option<u32>,
+    shape: Shape,
     seed: u64,
 }
 
-impl SyntheticSpec {
-    const GPT2: Self =
-        Self { layers: 12, embd: 768, heads: 12, vocab: 50_257, ctx: 1024, inner: None, seed: 0 };
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Gpt2(Gpt2Shape),
+    Llama(LlamaShape),
+}
 
-    /// The hyperparameters.
-    pub fn config(&self) -> Gpt2Config {
-        Gpt2Config {
-            n_embd: self.embd,
-            n_layer: self.layers,
-            n_head: self.heads,
-            n_inner: self.inner.unwrap_or(self.embd.saturating_mul(4)),
-            n_positions: self.ctx,
-            vocab_size: self.vocab,
-            layer_norm_epsilon: 1e-5,
-            activation: Activation::GeluTanh,
-            scale_attn_weights: true,
-            scale_attn_by_inverse_layer_idx: false,
-            tie_word_embeddings: true,
+impl Shape {
+    /// The architectures by name, then the sizes by name.
+    fn known() -> impl Iterator<Item = (&'static str, Self)> {
+        let gpt2 = Gpt2Shape::NAMED.map(|(name, shape)| (name, Self::Gpt2(shape)));
+        let llama = LlamaShape::NAMED.map(|(name, shape)| (name, Self::Llama(shape)));
+        let free = [Self::Gpt2(Gpt2Shape::DEFAULT), Self::Llama(LlamaShape::DEFAULT)];
+        let free = free.map(|shape| (shape.name(), shape));
+        gpt2.into_iter().chain(llama).chain(free)
+    }
+
+    /// What takes every key.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Gpt2(_) => "gpt2",
+            Self::Llama(_) => "llama",
         }
     }
 
+    const fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::Gpt2(_) => &Gpt2Shape::KEYS,
+            Self::Llama(_) => &LlamaShape::KEYS,
+        }
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match self {
+            Self::Gpt2(shape) => shape.set(key, value),
+            Self::Llama(shape) => shape.set(key, value),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Gpt2(shape) => shape.check(),
+            Self::Llama(shape) => shape.check(),
+        }
+    }
+}
+
+impl SyntheticSpec {
     /// The hyperparameters, as a model's config has them.
     pub fn architecture(&self) -> Architecture {
-        Architecture::Gpt2(self.config())
+        match &self.shape {
+            Shape::Gpt2(shape) => Architecture::Gpt2(shape.config()),
+            Shape::Llama(shape) => Architecture::Llama(shape.config()),
+        }
     }
 
     /// Most positions of one row.
-    pub const fn context_length(&self) -> u32 {
-        self.ctx
+    pub fn context_length(&self) -> u32 {
+        match &self.shape {
+            Shape::Gpt2(shape) => shape.config().n_positions,
+            Shape::Llama(shape) => shape.config().max_position_embeddings,
+        }
     }
 
     /// The seed of all tensors.
@@ -72,38 +88,44 @@ impl SyntheticSpec {
 
     /// Unique per content, so that a name and its keys share one folder.
     pub(super) fn folder_name(&self) -> String {
-        let Self { layers, embd, heads, vocab, ctx, seed, .. } = self;
-        let inner = self.config().n_inner;
-        format!("gpt2-l{layers}-e{embd}-h{heads}-v{vocab}-c{ctx}-i{inner}-s{seed}-f{FORMAT}")
+        let shape = match &self.shape {
+            Shape::Gpt2(shape) => shape.folder_name(),
+            Shape::Llama(shape) => shape.folder_name(),
+        };
+        format!("{shape}-s{}-f{FORMAT}", self.seed)
+    }
+
+    /// The text of `config.json`.
+    pub(super) fn config_json(&self) -> serde_json::Result<String> {
+        match &self.shape {
+            Shape::Gpt2(shape) => serde_json::to_string_pretty(&shape.config_file()),
+            Shape::Llama(shape) => serde_json::to_string_pretty(&shape.config_file()),
+        }
+    }
+
+    /// What transformers calls the decoder in the names of its tensors.
+    pub(super) const fn decoder(&self) -> &'static str {
+        match self.shape {
+            Shape::Gpt2(_) => "transformer",
+            Shape::Llama(_) => "model",
+        }
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let size = || match value.parse::<u32>() {
-            Ok(size @ 1..=10_000_000) => Ok(size),
-            _ => Err(format!("{key}={value} is not a whole number from 1 to 10,000,000")),
-        };
-        match key {
-            "layers" => self.layers = size()?,
-            "embd" => self.embd = size()?,
-            "heads" => self.heads = size()?,
-            "vocab" => self.vocab = size()?,
-            "ctx" => self.ctx = size()?,
-            "inner" => self.inner = Some(size()?),
-            "seed" => {
-                self.seed = value
-                    .parse()
-                    .map_err(|_| format!("seed={value} is not a whole number from 0 to 2^64-1"))?;
-            }
-            _ => return Err(unknown("key", key, &KEYS)),
+        if key == "seed" {
+            let wrong = |_| format!("seed={value} is not a whole number from 0 to 2^64-1");
+            self.seed = value.parse().map_err(wrong)?;
+            return Ok(());
         }
-        Ok(())
+        let keys = self.shape.keys();
+        if !keys.contains(&key) {
+            return Err(unknown("key", key, &[keys, &["seed"]].concat()));
+        }
+        self.shape.set(key, value)
     }
 
     fn checked(self) -> Result<Self, String> {
-        let Self { embd, heads, .. } = self;
-        if embd % heads != 0 {
-            return Err(format!("embd={embd} is not divisible by heads={heads}"));
-        }
+        self.shape.check()?;
         match parameters(&self.architecture()) {
             count if count > MOST_PARAMETERS => {
                 Err(format!("that is {count} parameters; at most {MOST_PARAMETERS} are made"))
@@ -118,29 +140,43 @@ impl FromStr for SyntheticSpec {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, keys) = text.split_once('?').unwrap_or((text, ""));
-        let named = NAMED.iter().find(|(known, ..)| *known == name);
-        let mut spec = match named {
-            Some(&(_, layers, embd, heads)) => Self { layers, embd, heads, ..Self::GPT2 },
-            None if name == "gpt2" => Self::GPT2,
-            None => {
-                let known: Vec<&str> = NAMED.iter().map(|(known, ..)| *known).chain(["gpt2"]).collect();
-                return Err(unknown("size", name, &known));
-            }
+        let Some((_, shape)) = Shape::known().find(|(known, _)| *known == name) else {
+            return Err(unknown("size", name, &Shape::known().map(|(known, _)| known).collect::<Vec<_>>()));
         };
+        let mut spec = Self { shape, seed: 0 };
+        let free = shape.name();
         let mut seen: Vec<&str> = Vec::new();
         for pair in keys.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| format!("{pair:?} is not key=value"))?;
             if seen.contains(&key) {
                 return Err(format!("{key} is given twice"));
             }
-            if named.is_some() && key != "seed" && KEYS.contains(&key) {
-                return Err(format!("{name} has its sizes and takes only seed=; use gpt2?{pair} to choose"));
+            if name != free && shape.keys().contains(&key) {
+                return Err(format!(
+                    "{name} has its sizes and takes only seed=; use {free}?{pair} to choose"
+                ));
             }
             spec.set(key, value)?;
             seen.push(key);
         }
         spec.checked()
     }
+}
+
+/// The value of a key that is a size.
+pub(super) fn size(key: &str, value: &str) -> Result<u32, String> {
+    match value.parse::<u32>() {
+        Ok(size @ 1..=10_000_000) => Ok(size),
+        _ => Err(format!("{key}={value} is not a whole number from 1 to 10,000,000")),
+    }
+}
+
+/// Refuses a whole that is not made of so many equal parts.
+pub(super) fn divides((part, parts): (&str, u32), (whole, size): (&str, u32)) -> Result<(), String> {
+    if size % parts == 0 {
+        return Ok(());
+    }
+    Err(format!("{whole}={size} is not divisible by {part}={parts}"))
 }
 
 fn unknown(what: &str, found: &str, known: &[&str]) -> String {
@@ -183,7 +219,9 @@ mod tests {
     #[test]
     fn the_count_is_that_of_the_tensors() {
         for spec in ["tiny-gpt2", "gpt2-5m", "gpt2?layers=3&embd=10&heads=5&vocab=7&ctx=3&inner=9"] {
-            let mut config = spec.parse::<SyntheticSpec>().unwrap().config();
+            let Architecture::Gpt2(mut config) = spec.parse::<SyntheticSpec>().unwrap().architecture() else {
+                panic!("not GPT-2")
+            };
             for tied in [true, false] {
                 config.tie_word_embeddings = tied;
                 let architecture = Architecture::Gpt2(config.clone());
@@ -200,13 +238,14 @@ mod tests {
         assert_eq!(parse("gpt2-5m?seed=4"), parse("gpt2?seed=4&layers=1&embd=96&heads=3"));
         assert_eq!(parse("gpt2?inner=3072").folder_name(), parse("gpt2").folder_name());
         assert_ne!(parse("gpt2?seed=1").folder_name(), parse("gpt2").folder_name());
+        assert_eq!(parse("gpt2").folder_name(), "gpt2-l12-e768-h12-v50257-c1024-i3072-s0-f1");
     }
 
     #[test]
     fn mistakes_name_the_nearest_right_one() {
         for (text, expected) in [
             ("gpt2-124", "unknown size \"gpt2-124\"; did you mean gpt2-124m?"),
-            ("llama", "unknown size \"llama\"; known are tiny-gpt2, gpt2-5m"),
+            ("bert-large", "unknown size \"bert-large\"; known are tiny-gpt2, gpt2-5m"),
             ("gpt2?layer=2", "unknown key \"layer\"; did you mean layers?"),
             ("gpt2?layers=two", "layers=two is not a whole number from 1"),
             ("gpt2?layers=0", "layers=0 is not a whole number from 1"),

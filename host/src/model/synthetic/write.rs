@@ -16,62 +16,11 @@ const PIECE: usize = 1 << 16;
 
 /// Fills `folder` with `config.json` and `model.safetensors`.
 pub(super) fn write(spec: &SyntheticSpec, folder: &Path) -> io::Result<()> {
-    let config = serde_json::to_string_pretty(&config_file(spec))?;
+    let config = spec.config_json()?;
     fs::write(folder.join("config.json"), config + "\n")?;
     let mut out = BufWriter::with_capacity(1 << 20, File::create(folder.join("model.safetensors"))?);
     write_tensors(spec, &mut out)?;
     out.flush()
-}
-
-/// As `GPT2Config.save_pretrained` would write it.
-#[derive(Serialize)]
-struct ConfigFile {
-    activation_function: &'static str,
-    architectures: [&'static str; 1],
-    attn_pdrop: f32,
-    bos_token_id: u32,
-    dtype: &'static str,
-    embd_pdrop: f32,
-    eos_token_id: u32,
-    initializer_range: f64,
-    layer_norm_epsilon: f64,
-    model_type: &'static str,
-    n_embd: u32,
-    n_head: u32,
-    n_inner: u32,
-    n_layer: u32,
-    n_positions: u32,
-    resid_pdrop: f32,
-    scale_attn_by_inverse_layer_idx: bool,
-    scale_attn_weights: bool,
-    tie_word_embeddings: bool,
-    vocab_size: u32,
-}
-
-fn config_file(spec: &SyntheticSpec) -> ConfigFile {
-    let config = spec.config();
-    ConfigFile {
-        activation_function: "gelu_new",
-        architectures: ["GPT2LMHeadModel"],
-        attn_pdrop: 0.0,
-        bos_token_id: config.vocab_size - 1,
-        dtype: "float32",
-        embd_pdrop: 0.0,
-        eos_token_id: config.vocab_size - 1,
-        initializer_range: 0.02,
-        layer_norm_epsilon: config.layer_norm_epsilon,
-        model_type: "gpt2",
-        n_embd: config.n_embd,
-        n_head: config.n_head,
-        n_inner: config.n_inner,
-        n_layer: config.n_layer,
-        n_positions: config.n_positions,
-        resid_pdrop: 0.0,
-        scale_attn_by_inverse_layer_idx: config.scale_attn_by_inverse_layer_idx,
-        scale_attn_weights: config.scale_attn_weights,
-        tie_word_embeddings: config.tie_word_embeddings,
-        vocab_size: config.vocab_size,
-    }
 }
 
 /// A safetensors header; sorted by name, so that its bytes depend on nothing else.
@@ -97,7 +46,7 @@ fn write_tensors(spec: &SyntheticSpec, out: &mut impl Write) -> io::Result<()> {
     for tensor in &tensors {
         let end = offset + 4 * tensor.len();
         let entry = HeaderEntry { dtype: "F32", shape: tensor.shape.clone(), data_offsets: [offset, end] };
-        header.tensors.insert(stored_name(tensor), entry);
+        header.tensors.insert(stored_name(tensor, spec.decoder()), entry);
         offset = end;
     }
     let mut header = serde_json::to_string(&header)?;
@@ -108,14 +57,15 @@ fn write_tensors(spec: &SyntheticSpec, out: &mut impl Write) -> io::Result<()> {
     tensors.iter().try_for_each(|tensor| write_tensor(spec.seed(), tensor, out))
 }
 
-/// The head, where it is not tied, is the only tensor outside of the `transformer` module.
-fn stored_name(tensor: &TensorSpec) -> String {
-    if tensor.name == "lm_head.weight" { tensor.name.clone() } else { format!("transformer.{}", tensor.name) }
+/// The head, where it is not tied, is the only tensor outside of the decoder.
+fn stored_name(tensor: &TensorSpec, decoder: &str) -> String {
+    if tensor.name == "lm_head.weight" { tensor.name.clone() } else { format!("{decoder}.{}", tensor.name) }
 }
 
 /// Nothing is 0 or 1 exactly, so a backend that forgets a bias or a gain shows.
 fn write_tensor(seed: u64, tensor: &TensorSpec, out: &mut impl Write) -> io::Result<()> {
-    let is_gain = tensor.name.contains("ln_") && tensor.name.ends_with(".weight");
+    let is_norm = tensor.name.contains("ln_") || tensor.name.contains("norm");
+    let is_gain = is_norm && tensor.name.ends_with(".weight");
     let (mean, deviation) = match (is_gain, tensor.name.ends_with(".bias")) {
         (true, _) => (1.0, 0.05),
         (false, true) => (0.0, 0.01),

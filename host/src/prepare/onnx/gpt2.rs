@@ -226,11 +226,14 @@ fn head(g: &mut Graph, config: &Gpt2Config, hidden: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Architecture;
     use crate::model::synthetic::SyntheticSpec;
     use std::collections::BTreeSet;
 
     fn config() -> Gpt2Config {
-        "gpt2?layers=2&embd=6&heads=3&vocab=11&ctx=5&inner=7".parse::<SyntheticSpec>().unwrap().config()
+        let spec: SyntheticSpec = "gpt2?layers=2&embd=6&heads=3&vocab=11&ctx=5&inner=7".parse().unwrap();
+        let Architecture::Gpt2(config) = spec.architecture() else { panic!("not GPT-2") };
+        config
     }
 
     #[test]
