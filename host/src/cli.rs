@@ -46,6 +46,21 @@ pub enum Command {
     #[command(after_help = "Example:\n  inferhost logprobs --plugin candle --option dtype=f64 \
         --model ./my-gpt2 --tokens prompts.json --json")]
     Logprobs(CallArgs),
+    /// Turn a model into the form a runtime loads, and say what it holds
+    #[command(after_help = "Examples:\n  inferhost prepare --model hf:openai-community/gpt2 --artifact onnx-int8-dynamic\n  \
+        inferhost prepare --model ./my-llama --artifact 'onnx-int4-weight?block=64' --out my-llama-int4\n\n\
+        Artifacts: onnx-fp32, onnx-fp16, onnx-bf16, onnx-int8-dynamic, onnx-int8-weight, onnx-int4-weight, \
+        onnx-int8-qdq,\neach with settings after a question mark, joined by &:\n  \
+        dialect=ort|portable      fused operators of ONNX Runtime, or ai.onnx alone\n  \
+        ids=int64|int32           of token ids, mask and positions (int32: portable)\n  \
+        per_channel=true|false    a scale for each output (int8-dynamic, int8-qdq)\n  \
+        block=16|32|64|128|256    weights that share a scale (int8-weight, int4-weight)\n  \
+        calibration=minmax|percentile|entropy, corpus=FILE, samples=N  (int8-qdq)")]
+    Prepare(PrepareArgs),
+    /// List, verify or remove the artifacts in the cache
+    #[command(after_help = "Examples:\n  inferhost artifacts list\n  inferhost artifacts verify\n  \
+        inferhost artifacts prune --older-than 30")]
+    Artifacts(ArtifactsArgs),
     /// Check a plugin against known answers and every rule of the interface
     #[command(after_help = "Example:\n  inferhost conformance --plugin ort --option threads=2 \
         --golden tests/golden")]
@@ -186,6 +201,56 @@ pub struct GenerateArgs {
     /// Of the sampler
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+}
+
+/// Of `prepare`.
+#[derive(Debug, Args)]
+pub struct PrepareArgs {
+    /// A folder, hf:ORG/NAME or hf:ORG/NAME@REV, or synthetic:SHAPE
+    #[arg(long, value_name = "SPEC")]
+    pub model: String,
+    /// What to build
+    #[arg(long, value_name = "NAME", default_value = "onnx-fp32")]
+    pub artifact: String,
+    /// A new folder to put it in [default: it stays in the cache]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Do not run it against the model in 64 bits
+    #[arg(long)]
+    pub no_check: bool,
+    /// Where plugins are.
+    #[command(flatten)]
+    pub plugins: PluginDirs,
+    /// Print artifact.json
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `artifacts`.
+#[derive(Debug, Args)]
+pub struct ArtifactsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: ArtifactsAction,
+}
+
+/// What `artifacts` does.
+#[derive(Debug, Subcommand)]
+pub enum ArtifactsAction {
+    /// Show what the cache holds
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hash every file anew
+    Verify,
+    /// Remove artifacts; without a condition, all of them
+    Prune {
+        /// Only those built at least so many days ago
+        #[arg(long, value_name = "DAYS", default_value_t = 0)]
+        older_than: u32,
+    },
 }
 
 /// Of `conformance`.

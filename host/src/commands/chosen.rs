@@ -5,7 +5,8 @@ use crate::cli::BackendArgs;
 use crate::error::AppError;
 use crate::model::ResolvedModel;
 use crate::plugins::{PluginFile, PluginFolders};
-use crate::prepare::{Artifact, Prepared, prepare};
+use crate::prepare::{Artifact, PrepareError, Prepared, prepare};
+use crate::run::{PluginObserver, Starter};
 use inferhost_plugin_api::ModelForm;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -15,6 +16,7 @@ pub(super) struct Chosen {
     pub(super) file: PluginFile,
     pub(super) options: Map<String, Value>,
     artifact: Option<Artifact>,
+    folders: PluginFolders,
 }
 
 impl Chosen {
@@ -23,7 +25,7 @@ impl Chosen {
         let artifact = args.artifact.as_deref().map(str::parse).transpose().map_err(AppError::bad_input)?;
         let folders = PluginFolders::new(&args.plugins.folders).map_err(AppError::bad_input)?;
         let file = folders.find(&args.plugin).map_err(AppError::bad_input)?;
-        Ok(Self { file, options, artifact })
+        Ok(Self { file, options, artifact, folders })
     }
 
     /// The options as JSON text.
@@ -37,9 +39,19 @@ impl Chosen {
         model: &ResolvedModel,
         forms: &[ModelForm],
         cache: &Path,
+        starter: &Starter,
     ) -> Result<Prepared, AppError> {
-        prepare(model, forms, self.artifact, cache).map_err(|error| {
-            if error.is_unsuited() { AppError::bad_input(error) } else { AppError::failed(error) }
-        })
+        let mut observer = PluginObserver::new(&self.folders, starter);
+        let prepared = prepare(model, forms, self.artifact.as_ref(), cache, Some(&mut observer));
+        let prepared = prepared.map_err(not_prepared)?;
+        if let Some(note) = &prepared.note {
+            eprintln!("note: {note}");
+        }
+        Ok(prepared)
     }
+}
+
+/// Whose fault it is.
+pub(super) fn not_prepared(error: PrepareError) -> AppError {
+    if error.is_unsuited() { AppError::bad_input(error) } else { AppError::failed(error) }
 }

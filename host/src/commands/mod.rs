@@ -1,11 +1,13 @@
 //! One short function per command: what was typed goes in, text and an exit code come out.
 
+mod artifacts;
 mod backends;
 mod chosen;
 mod conformance;
 mod one_off;
 mod options;
 mod plan;
+mod prepare;
 mod report;
 mod run;
 mod target;
@@ -26,6 +28,8 @@ pub fn execute(cli: Cli) -> Result<(), AppError> {
         Command::Prefill(args) => one_off::prefill(&args),
         Command::Generate(args) => one_off::generate(&args),
         Command::Logprobs(args) => one_off::logprobs(&args),
+        Command::Prepare(args) => prepare::execute(&args),
+        Command::Artifacts(args) => artifacts::execute(&args),
         Command::Conformance(args) => conformance::execute(&args),
         Command::Worker(args) => {
             crate::worker::child::serve(&args.server, args.memory_limit_mb).map_err(AppError::failed)

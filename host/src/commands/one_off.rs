@@ -88,7 +88,7 @@ fn call(
     let mut worker = worker.map_err(lost)?;
     let described = describe(worker.as_mut(), &chosen.file, &chosen.options_text(), deadline);
     let forms = described.map_err(lost)?.map_err(failed)?.forms;
-    let prepared = chosen.prepare(&model, &forms, &cache)?;
+    let prepared = chosen.prepare(&model, &forms, &cache, &starter)?;
     ask(worker.as_mut(), open_request(&prepared, &chosen.options), deadline)?;
     match ask(worker.as_mut(), Request::Run(Box::new(request)), deadline)? {
         Reply::Ran(RunResult { output: Some(output), .. }) => Ok((model, output)),

@@ -4,11 +4,13 @@
 //! Face model for a plugin that wants ONNX becomes an [`Artifact`], built once and kept in the cache under
 //! everything that decides its content.
 
-mod artifact;
+pub mod artifact;
+pub mod calibrate;
 mod error;
 mod onnx;
 
 pub use artifact::{Artifact, ArtifactFile, ArtifactInfo};
+pub use calibrate::{Histogram, Observer};
 pub use error::PrepareError;
 
 use crate::model::{ModelKind, ResolvedModel};
@@ -24,24 +26,29 @@ pub struct Prepared {
     pub form: ModelForm,
     /// How it was built; none where the model is opened as it came.
     pub artifact: Option<ArtifactInfo>,
+    /// What the user should know of how it came about.
+    pub note: Option<String>,
 }
 
 /// Brings `model` into one of `forms`, those that the plugin opens: as it is where that will do and no `artifact`
-/// is asked for, else as an artifact, built first where `cache` does not hold it.
+/// is asked for, else as an artifact, built first where `cache` does not hold it; `observer` runs what a calibration
+/// needs.
 ///
 /// # Errors
 /// A model that cannot be brought into any of `forms`, or what failed in building.
 pub fn prepare(
     model: &ResolvedModel,
     forms: &[ModelForm],
-    artifact: Option<Artifact>,
+    artifact: Option<&Artifact>,
     cache: &Path,
+    observer: Option<&mut dyn Observer>,
 ) -> Result<Prepared, PrepareError> {
     match route(model, forms, artifact)? {
-        Route::AsItIs(form, path) => Ok(Prepared { path, form, artifact: None }),
+        Route::AsItIs(form, path) => Ok(Prepared { path, form, artifact: None, note: None }),
         Route::Build(artifact) => {
-            let (path, info) = artifact::ensure(artifact, model, cache)?;
-            Ok(Prepared { path, form: artifact.form(), artifact: Some(info) })
+            let built = artifact::ensure(&artifact, model, cache, observer)?;
+            let form = artifact.form();
+            Ok(Prepared { path: built.folder, form, artifact: Some(built.info), note: built.note })
         }
     }
 }
@@ -52,7 +59,7 @@ enum Route {
     Build(Artifact),
 }
 
-fn route(model: &ResolvedModel, forms: &[ModelForm], asked: Option<Artifact>) -> Result<Route, PrepareError> {
+fn route(model: &ResolvedModel, forms: &[ModelForm], asked: Option<&Artifact>) -> Result<Route, PrepareError> {
     let opens = |form: ModelForm| forms.contains(&form);
     let unsuited = |problem: String| PrepareError::Unsuited { spec: model.spec.clone(), problem };
     let known: Vec<&str> = forms.iter().map(|form| form.name()).collect();
@@ -70,11 +77,11 @@ fn route(model: &ResolvedModel, forms: &[ModelForm], asked: Option<Artifact>) ->
         (ModelKind::HuggingFace, Some(artifact)) if !opens(artifact.form()) => {
             Err(unsuited(format!("{artifact} was asked for, and {only}")))
         }
-        (ModelKind::HuggingFace, Some(artifact)) => Ok(Route::Build(artifact)),
+        (ModelKind::HuggingFace, Some(artifact)) => Ok(Route::Build(artifact.clone())),
         (ModelKind::HuggingFace, None) if opens(ModelForm::HuggingFace) => {
             Ok(Route::AsItIs(ModelForm::HuggingFace, model.folder.clone()))
         }
-        (ModelKind::HuggingFace, None) if opens(ModelForm::Onnx) => Ok(Route::Build(Artifact::OnnxFp32)),
+        (ModelKind::HuggingFace, None) if opens(ModelForm::Onnx) => Ok(Route::Build(Artifact::FP32)),
         (ModelKind::HuggingFace, None) => {
             Err(unsuited(format!("it can be brought into the forms hf and onnx, and {only}")))
         }
@@ -104,9 +111,9 @@ mod tests {
     fn a_model_goes_as_it_is_where_it_can() {
         use ModelForm::{EnginePlan, HuggingFace, Onnx};
         let graph = |name: &str| ModelKind::Onnx { graph: Path::new("/m").join(name) };
-        let fp32 = Some(Artifact::OnnxFp32);
+        let fp32 = Some(&Artifact::FP32);
         let as_is = |form, path: &str| Ok(Route::AsItIs(form, path.into()));
-        let build = || Ok(Route::Build(Artifact::OnnxFp32));
+        let build = || Ok(Route::Build(Artifact::FP32));
         let check = |kind: ModelKind, forms: &[ModelForm], asked, expected: Result<Route, &str>| {
             let found = route(&model(kind.clone()), forms, asked);
             match (found, expected) {

@@ -2,17 +2,22 @@
 //! and writes one record per run into the [`Ledger`], a [`Starter`] makes workers. [`Event`]s are all that leaves
 //! for the screen.
 
+mod agreement;
 mod backend;
 mod events;
+mod exchange;
 mod first_manifest;
 mod group;
+mod calibrate;
 mod ledger;
 mod matrix;
 mod recording;
 mod setup;
 mod start;
 
+pub use agreement::{Agreement, Checker};
 pub use backend::describe;
+pub use calibrate::PluginObserver;
 pub use events::Event;
 pub use first_manifest::first_manifest;
 pub use ledger::Ledger;

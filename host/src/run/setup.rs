@@ -3,12 +3,12 @@
 //! here; a backend that cannot run a model is a fact about that backend, and its runs are recorded as degraded.
 
 use super::backend::ready_backend;
-use super::{Event, Starter};
+use super::{Event, PluginObserver, Starter};
 use crate::config::{self, Config};
 use crate::interrupt;
 use crate::model::{self, ModelError, ResolvedModel};
 use crate::plugins::{FindError, PluginFile, PluginFolders};
-use crate::prepare::{Artifact, PrepareError, Prepared, prepare};
+use crate::prepare::{Artifact, Observer, PrepareError, Prepared, prepare};
 use crate::prompts::PromptSource;
 use crate::record::{Degraded, DegradedKind, Stage};
 use crate::worker::protocol::{Failure, Request};
@@ -136,8 +136,12 @@ pub fn setup(
         for (b, backend) in backends.iter().enumerate() {
             let (model_name, backend_name) = (&config.models[m].name, &config.backends[b].name);
             preparing(events, format!("{model_name} for {backend_name}"))?;
-            let pair = ready_pair(model, backend, artifacts[b], cache)
+            let mut observer = PluginObserver::new(folders, starter);
+            let pair = ready_pair(model, backend, artifacts[b].as_ref(), cache, &mut observer)
                 .map_err(|source| SetupError::Prepare { model: model_name.clone(), source })?;
+            if let Some(note) = pair.as_ref().ok().and_then(|prepared| prepared.note.clone()) {
+                events(Event::Note(note));
+            }
             pairs.insert((m, b), pair);
         }
     }
@@ -189,14 +193,15 @@ fn ready_model(model: &config::Model, config: &Config, cache: &Path) -> Result<R
 fn ready_pair(
     model: &ReadyModel,
     backend: &ReadyBackend,
-    artifact: Option<Artifact>,
+    artifact: Option<&Artifact>,
     cache: &Path,
+    observer: &mut dyn Observer,
 ) -> Result<Result<Prepared, Degraded>, PrepareError> {
     let description = match &backend.description {
         Ok(description) => description,
         Err(degraded) => return Ok(Err(degraded.clone())),
     };
-    match prepare(&model.resolved, &description.forms, artifact, cache) {
+    match prepare(&model.resolved, &description.forms, artifact, cache, Some(observer)) {
         Ok(prepared) => Ok(Ok(prepared)),
         Err(error) if error.is_unsuited() => {
             Ok(Err(Degraded::new(DegradedKind::Unsupported, Stage::Open, error.to_string())))

@@ -2,11 +2,12 @@
 
 use super::collected::Collected;
 use super::computed::Computed;
+use super::observations::Observations;
 use super::protocol::{Failure, Reply, Request, RunRequest, RunResult};
 use crate::record::{DegradedKind, Mode, Stage};
 use crate::telemetry::Usage;
 use inferhost_plugin_api::{
-    Error, ErrorKind, GenerateOptions, LoadError, Logits, ModelForm, OpenSession, Plugin, RVec,
+    Error, ErrorKind, GenerateOptions, LoadError, Logits, ModelForm, OpenSession, Plugin, RVec, Rows,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -23,6 +24,7 @@ pub(super) struct Engine {
     plugin: Option<Plugin>,
     session: Option<OpenSession>,
     buffers: Buffers,
+    observations: Observations,
 }
 
 /// Kept from run to run, so that no run pays for growing them.
@@ -41,6 +43,7 @@ impl Engine {
             Request::Describe { options } => self.describe(&options),
             Request::Open { path, form, options } => self.open(&path, form, &options),
             Request::Run(request) => self.run(&request, entered).map(Reply::Ran),
+            Request::Observe { rows, widths, finish } => self.observe(&rows, &widths, finish),
         };
         result.unwrap_or_else(Reply::Failed)
     }
@@ -106,6 +109,13 @@ impl Engine {
             telemetry,
             output: request.keep_output.then(|| computed.to_output(batch)),
         })
+    }
+
+    fn observe(&mut self, rows: &Rows, widths: &[u32], finish: bool) -> Result<Reply, Failure> {
+        let session = self.session.as_mut().ok_or_else(|| misuse(Stage::Run, "no model is open"))?;
+        let counted = self.observations.add(session, rows, widths);
+        counted.map_err(|e| Failure::from_plugin(Stage::Run, &e))?;
+        Ok(Reply::Observed(if finish { self.observations.take() } else { Vec::new() }))
     }
 }
 

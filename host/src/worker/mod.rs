@@ -9,6 +9,7 @@ mod computed;
 mod engine;
 mod inline;
 mod lost;
+mod observations;
 mod output_log;
 mod process;
 pub mod protocol;

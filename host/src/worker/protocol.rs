@@ -1,5 +1,6 @@
 //! What host and worker say to each other: one reply to each request, with the stages entered on the way.
 
+use crate::prepare::Histogram;
 use crate::record::{DegradedKind, Mode, Stage, Telemetry};
 use crate::text;
 use inferhost_plugin_api::{ErrorKind, ModelForm, Positions, Rows};
@@ -48,6 +49,15 @@ pub enum Request {
     },
     /// Run the open model.
     Run(Box<RunRequest>),
+    /// Run the open graph, which gives activations in place of logits, and count their values.
+    Observe {
+        /// What it runs over.
+        rows: Rows,
+        /// How wide each activation is, in the order of the output.
+        widths: Vec<u32>,
+        /// Whether the counts so far are to come back.
+        finish: bool,
+    },
 }
 
 impl Request {
@@ -57,7 +67,7 @@ impl Request {
             Self::Load { .. } | Self::Describe { .. } => Stage::Load,
             Self::Open { .. } => Stage::Open,
             Self::Run(run) if run.warmups > 0 => Stage::Warmup,
-            Self::Run(_) => Stage::Run,
+            Self::Run(_) | Self::Observe { .. } => Stage::Run,
         }
     }
 }
@@ -106,6 +116,8 @@ pub enum Reply {
     Opened(String),
     /// To [`Request::Run`].
     Ran(RunResult),
+    /// To [`Request::Observe`]: the counts, where they were asked for.
+    Observed(Vec<Histogram>),
     /// The request failed; the worker lives on.
     Failed(Failure),
 }

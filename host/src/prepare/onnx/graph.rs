@@ -1,19 +1,28 @@
 //! Collects the nodes, weights, inputs and outputs of a graph. Values are named by the node that makes them.
 
+use super::encode::Recipe;
 use crate::model::onnx::proto::{
     AttributeProto, DimensionProto, FLOAT, INT64, NodeProto, TensorShapeProto, TensorTypeProto, TypeProto,
     ValueInfoProto,
 };
 use prost::bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// The domain of ONNX Runtime's own operators.
+pub(super) const CONTRIB: &str = "com.microsoft";
+/// An input that an operator may lack.
+pub(super) const ABSENT: &str = "";
 
 /// A graph in the making.
 #[derive(Default)]
 pub(super) struct Graph {
     pub(super) nodes: Vec<NodeProto>,
     pub(super) initializers: Vec<Initializer>,
+    pub(super) recipes: Vec<Recipe>,
     pub(super) inputs: Vec<ValueInfoProto>,
     pub(super) outputs: Vec<ValueInfoProto>,
+    /// Names of initialisers.
+    known: BTreeSet<String>,
 }
 
 /// A weight or constant of the graph.
@@ -25,18 +34,16 @@ pub(super) struct Initializer {
 }
 
 /// Where an initialiser's values are.
+#[derive(Clone)]
 pub(super) enum Content {
     /// Here.
     Constant(Bytes),
-    /// In the model's tensor of the initialiser's name.
-    Weight,
-}
-
-impl Initializer {
-    /// Number of values.
-    pub(super) fn len(&self) -> u64 {
-        self.dims.iter().map(|&n| n.unsigned_abs()).product()
-    }
+    /// What this recipe makes.
+    Values(usize),
+    /// The scales of what this recipe makes.
+    Scales(usize),
+    /// The same bytes as another initialiser has, which came before.
+    Same(String),
 }
 
 /// A dimension of an input or output.
@@ -55,14 +62,27 @@ impl Graph {
         inputs: &[&str],
         attributes: &[AttributeProto],
     ) -> String {
-        self.node_with_outputs(op, name, inputs, attributes, &[name]);
+        self.push(op, None, name, inputs, attributes, &[name]);
+        name.into()
+    }
+
+    /// As [`node`](Self::node), of ONNX Runtime's own operators.
+    pub(super) fn contrib(
+        &mut self,
+        op: &str,
+        name: &str,
+        inputs: &[&str],
+        attributes: &[AttributeProto],
+    ) -> String {
+        self.push(op, Some(CONTRIB), name, inputs, attributes, &[name]);
         name.into()
     }
 
     /// A node with the outputs named.
-    pub(super) fn node_with_outputs(
+    pub(super) fn push(
         &mut self,
         op: &str,
+        domain: Option<&str>,
         name: &str,
         inputs: &[&str],
         attributes: &[AttributeProto],
@@ -75,14 +95,36 @@ impl Graph {
             name: Some(name.into()),
             op_type: Some(op.into()),
             attribute: attributes.to_vec(),
-            domain: None,
+            domain: domain.map(Into::into),
         });
     }
 
-    /// A weight of the model, under its own name.
-    pub(super) fn weight(&mut self, name: &str, shape: &[u32]) -> String {
-        let dims = shape.iter().map(|&n| i64::from(n)).collect();
-        self.add(Initializer { name: name.into(), data_type: FLOAT, dims, content: Content::Weight })
+    /// The values of a weight.
+    pub(super) fn weight(&mut self, name: &str, recipe: Recipe) -> String {
+        if !self.known.contains(name) {
+            let (data_type, dims) = recipe.values();
+            self.recipes.push(recipe);
+            self.add(name, data_type, dims, Content::Values(self.recipes.len() - 1));
+        }
+        name.into()
+    }
+
+    /// The values and the scales of a quantised weight.
+    pub(super) fn quantised_weight(&mut self, name: &str, recipe: Recipe) -> [String; 2] {
+        let scales = format!("{name}.scale");
+        if !self.known.contains(name) {
+            let dims = recipe.scales();
+            self.weight(name, recipe);
+            self.add(&scales, FLOAT, dims, Content::Scales(self.recipes.len() - 1));
+        }
+        [name.into(), scales]
+    }
+
+    /// The bytes of the initialiser `of` once more, in other dimensions.
+    pub(super) fn same(&mut self, name: &str, of: &str, dims: &[u32]) -> String {
+        let data_type = self.initializers.iter().find(|one| one.name == of).map_or(0, |one| one.data_type);
+        let dims = dims.iter().map(|&n| n.into()).collect();
+        self.add(name, data_type, dims, Content::Same(of.into()))
     }
 
     /// A vector of integers.
@@ -101,16 +143,16 @@ impl Graph {
         self.constant(name, FLOAT, vec![], value.to_le_bytes().to_vec())
     }
 
-    fn constant(&mut self, name: &str, data_type: i32, dims: Vec<i64>, bytes: Vec<u8>) -> String {
-        self.add(Initializer { name: name.into(), data_type, dims, content: Content::Constant(bytes.into()) })
+    /// Bytes of a type.
+    pub(super) fn constant(&mut self, name: &str, data_type: i32, dims: Vec<i64>, bytes: Vec<u8>) -> String {
+        self.add(name, data_type, dims, Content::Constant(bytes.into()))
     }
 
-    fn add(&mut self, initializer: Initializer) -> String {
-        let name = initializer.name.clone();
-        if self.initializers.iter().all(|known| known.name != name) {
-            self.initializers.push(initializer);
+    fn add(&mut self, name: &str, data_type: i32, dims: Vec<i64>, content: Content) -> String {
+        if self.known.insert(name.into()) {
+            self.initializers.push(Initializer { name: name.into(), data_type, dims, content });
         }
-        name
+        name.into()
     }
 
     /// An input of the graph.
@@ -124,19 +166,10 @@ impl Graph {
         self.outputs.push(value_info(name, data_type, dims));
     }
 
-    /// Number of weights.
+    /// Number of parameters: what the model has in tensors that are here, each counted once.
     pub(super) fn parameters(&self) -> u64 {
-        let weights = self.initializers.iter().filter(|one| matches!(one.content, Content::Weight));
-        weights.map(Initializer::len).sum()
-    }
-
-    /// Number of nodes by operator.
-    pub(super) fn operators(&self) -> BTreeMap<String, u32> {
-        let mut counts = BTreeMap::new();
-        for node in &self.nodes {
-            *counts.entry(node.op_type.clone().unwrap_or_default()).or_default() += 1;
-        }
-        counts
+        let mut seen = BTreeSet::new();
+        self.recipes.iter().filter(|recipe| seen.insert(recipe.tensors())).map(Recipe::len).sum()
     }
 }
 

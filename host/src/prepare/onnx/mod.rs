@@ -1,43 +1,99 @@
-//! Writes a model as an ONNX graph for one purpose: decoding with cached keys and values, fast in ONNX Runtime.
+//! Writes a model as an ONNX graph for one purpose: decoding with cached keys and values, fast.
 //!
 //! An exporter traces a general implementation and keeps its shape arithmetic; here the graph is written down for
-//! the job, of standard operators only. [`gpt2`] says what is computed, [`graph`] collects nodes and weights,
-//! [`file`] streams them to disk.
+//! the job. [`gpt2`] and [`llama`] say what a model is made of, a [`Decoder`]; [`writer`] puts it together from
+//! [`linear`], [`norm`] and [`attention`] in the dialect and precision that are asked for; [`encode`] makes the
+//! weights, [`file`] streams them to disk.
 
+mod attention;
+mod decoder;
+mod encode;
 mod file;
 mod gpt2;
 mod graph;
+mod linear;
+mod llama;
+mod norm;
+mod observe;
+mod places;
+#[cfg(test)]
+mod tests;
+mod writer;
 
+use super::artifact::{Artifact, Precision};
+use super::calibrate::Ranges;
 use super::{ArtifactFile, PrepareError};
 use crate::model::{Architecture, ResolvedModel, Weights};
-use std::collections::BTreeMap;
+use decoder::Decoder;
 use std::path::Path;
+use writer::Writer;
 
 /// Part of every artifact's key: raise it whenever the same model would give another graph.
-pub(super) const WRITER: u32 = 1;
-/// The version of the standard operators: 20 brings `Gelu`.
-pub(super) const OPSET: i64 = 20;
+pub(super) const WRITER: u32 = 2;
+/// The version of the standard operators: 21 brings 4-bit integers and scales by block.
+pub(super) const OPSET: i64 = 21;
 /// The graph's file name in an artifact's folder.
 pub(super) const FILE: &str = "model.onnx";
 
 /// What was written.
 pub(super) struct Written {
     pub(super) parameters: u64,
-    pub(super) nodes: BTreeMap<String, u32>,
     pub(super) files: Vec<ArtifactFile>,
 }
 
 /// Fills `folder` with `model.onnx`, its external weights where they are large, and `config.json`.
-pub(super) fn write(model: &ResolvedModel, folder: &Path) -> Result<Written, PrepareError> {
-    let Architecture::Gpt2(config) = &model.config.architecture else {
-        let problem = "no graph can be written for its architecture; export it as ONNX and name that folder";
-        return Err(PrepareError::Unsuited { spec: model.spec.clone(), problem: problem.into() });
-    };
+pub(super) fn write(
+    model: &ResolvedModel,
+    artifact: &Artifact,
+    ranges: Option<&Ranges>,
+    folder: &Path,
+) -> Result<Written, PrepareError> {
+    let decoder = decoder(model)?;
     let weights = Weights::open(&model.folder)?;
-    let graph = gpt2::graph(config);
-    let parameters = graph.parameters();
-    let nodes = graph.operators();
-    let mut files = file::write(graph, &weights, &model.sha256, folder)?;
+    let writer = Writer::new(&decoder, artifact, ranges).model();
+    let mut properties = vec![
+        ("inferhost.writer", WRITER.to_string()),
+        
+        ("inferhost.precision", artifact.precision.name().to_string()),
+        ("inferhost.model_sha256", model.sha256.clone()),
+    ];
+    if writer.in_place {
+        properties.push(("inferhost.kv_cache", "in_place".to_string()));
+        properties.push(("inferhost.padding", "right".to_string()));
+    }
+    let parameters = writer.g.parameters();
+    let mut files = file::write(writer.g, &weights, &properties, folder)?;
     files.push(file::copy("config.json", &model.folder, folder)?);
-    Ok(Written { parameters, nodes, files })
+    Ok(Written { parameters, files })
+}
+
+/// Fills `folder` with a graph that gives every product's input in place of logits: which matrices take it, and how
+/// wide it is, in the order of the output.
+pub(super) fn write_observer(
+    model: &ResolvedModel,
+    folder: &Path,
+) -> Result<Vec<(Vec<String>, u32)>, PrepareError> {
+    let decoder = decoder(model)?;
+    let weights = Weights::open(&model.folder)?;
+    let (graph, groups) = observe::graph(&decoder);
+    file::write(graph, &weights, &[], folder)?;
+    Ok(groups)
+}
+
+fn decoder(model: &ResolvedModel) -> Result<Decoder, PrepareError> {
+    match &model.config.architecture {
+        Architecture::Gpt2(config) => Ok(gpt2::decoder(config)),
+        Architecture::Llama(config) => Ok(llama::decoder(config)),
+        Architecture::Unknown => {
+            let problem = "no graph can be written for its architecture; export it as ONNX and name that folder";
+            Err(PrepareError::Unsuited { spec: model.spec.clone(), problem: problem.into() })
+        }
+    }
+}
+
+impl Precision {
+    /// Whether activations' ranges have to be known.
+    pub(super) const fn needs_ranges(&self) -> bool {
+        matches!(self, Self::Int8Qdq(_))
+    }
 }

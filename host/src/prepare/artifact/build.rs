@@ -1,0 +1,211 @@
+//! Builds an artifact into the cache, and checks what came out before anybody loads it.
+
+use super::{Artifact, ArtifactInfo, CalibrationInfo, DESCRIPTION, FOLDER, Precision, store};
+use crate::digest;
+use crate::model::{ResolvedModel, cache, onnx as reader};
+use crate::prepare::calibrate::{self, Observer, Plan, Ranges, Seen};
+use crate::prepare::{PrepareError, onnx};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What a graph may have besides its weights: nodes, names, rotary tables, padding to pages.
+const OVERHEAD: u64 = 64 << 20;
+
+/// An artifact in the cache.
+pub(crate) struct Ensured {
+    pub(crate) folder: PathBuf,
+    pub(crate) info: ArtifactInfo,
+    /// What the user should know of how it came about.
+    pub(crate) note: Option<String>,
+}
+
+/// The artifact's folder and description, built first where the cache does not hold it whole.
+pub(crate) fn ensure(
+    artifact: &Artifact,
+    model: &ResolvedModel,
+    cache_dir: &Path,
+    observer: Option<&mut dyn Observer>,
+) -> Result<Ensured, PrepareError> {
+    let plan = match &artifact.precision {
+        Precision::Int8Qdq(calibration) => Some(Plan::new(model, calibration, cache_dir)?),
+        _ => None,
+    };
+    let folder = cache_dir.join(FOLDER).join(key(artifact, model, plan.as_ref()));
+    let folder = std::path::absolute(&folder).map_err(PrepareError::io(&folder))?;
+    let was_there = folder.is_dir();
+    let mut built = false;
+    let build = |partial: &Path| {
+        built = true;
+        let seen = match &plan {
+            None => None,
+            Some(plan) => Some(calibrate::histograms(model, plan, observer.ok_or_else(|| no_observer(model))?)?),
+        };
+        build(artifact, model, seen.as_ref(), partial)
+    };
+    let check = |folder: &Path| store::intact(folder, cache_dir);
+    let info = cache::build_once(&folder, check, build, PrepareError::io(&folder))?;
+    let note = (was_there && built).then(|| format!("{artifact} of {} was damaged in the cache and has been built again", model.spec));
+    Ok(Ensured { folder, info, note })
+}
+
+fn no_observer(model: &ResolvedModel) -> PrepareError {
+    let problem = "int8-qdq is calibrated by running the model, and there is no plugin for that; build the ort plugin";
+    PrepareError::Unsuited { spec: model.spec.clone(), problem: problem.into() }
+}
+
+/// Over all that decides an artifact's content. A corpus counts by what it says, not by where it lies.
+fn key(artifact: &Artifact, model: &ResolvedModel, plan: Option<&Plan>) -> String {
+    let mut settings = artifact.clone();
+    if let Precision::Int8Qdq(calibration) = &mut settings.precision {
+        calibration.corpus = None;
+        calibration.samples = None;
+    }
+    let corpus = plan.map(Plan::key).unwrap_or_default();
+    let text = format!("{}\n{settings}\n{corpus}\n{}", model.sha256, onnx::WRITER);
+    digest::hex(&Sha256::digest(text))[..32].to_string()
+}
+
+fn build(
+    artifact: &Artifact,
+    model: &ResolvedModel,
+    seen: Option<&Seen>,
+    folder: &Path,
+) -> Result<(), PrepareError> {
+    let start = Instant::now();
+    let ranges = match (&artifact.precision, seen) {
+        (Precision::Int8Qdq(calibration), Some(seen)) => Some(Ranges::new(&seen.histograms, calibration.method)),
+        _ => None,
+    };
+    let written = onnx::write(model, artifact, ranges.as_ref(), folder)?;
+    let read_back = reader::inspect(&folder.join(onnx::FILE))?;
+    let mut all = Sha256::new();
+    for file in &written.files {
+        all.update(format!("{}\0{}\n", file.name, file.sha256));
+    }
+    let info = ArtifactInfo {
+        name: artifact.clone(),
+        writer: onnx::WRITER,
+        model: model.spec.clone(),
+        model_sha256: model.sha256.clone(),
+        parameters: written.parameters,
+        bytes: written.files.iter().map(|file| file.bytes).sum(),
+        sha256: digest::hex(&all.finalize()),
+        opset: read_back.opset,
+        nodes: read_back.nodes,
+        coverage: read_back.coverage,
+        calibration: seen.map(|seen| calibration_info(artifact, seen)),
+        build_seconds: start.elapsed().as_secs_f64(),
+        files: written.files,
+    };
+    check(&info, model).map_err(|problem| PrepareError::Unsuited {
+        spec: model.spec.clone(),
+        problem: format!("{artifact} {problem}; this is a mistake in inferhost"),
+    })?;
+    let path = folder.join(DESCRIPTION);
+    let text = serde_json::to_string_pretty(&info).map_err(|e| PrepareError::io(&path)(e.into()))?;
+    fs::write(&path, text + "\n").map_err(PrepareError::io(&path))
+}
+
+fn calibration_info(artifact: &Artifact, seen: &Seen) -> CalibrationInfo {
+    let corpus = match &artifact.precision {
+        Precision::Int8Qdq(calibration) => calibration.corpus.as_ref(),
+        _ => None,
+    };
+    CalibrationInfo {
+        corpus: corpus.map(|path| path.display().to_string()),
+        corpus_sha256: seen.corpus_sha256.clone(),
+        tokens: seen.tokens,
+    }
+}
+
+/// Holds what was written against what was to be written; the error fits after the artifact's name.
+fn check(info: &ArtifactInfo, model: &ResolvedModel) -> Result<(), String> {
+    if info.parameters != model.parameters {
+        return Err(format!("came out with {} parameters instead of {}", info.parameters, model.parameters));
+    }
+    let (stored, least, most) = info.name.precision.expected_storage();
+    let bytes = |bits: f64| (info.parameters as f64 * bits / 8.0) as u64;
+    let band = bytes(least)..=bytes(most) + OVERHEAD;
+    if !band.contains(&info.bytes) {
+        return Err(format!("has {} bytes, expected {} to {}", info.bytes, band.start(), band.end()));
+    }
+    let share = info.coverage.weight_share(stored);
+    if share < 1.0 {
+        return Err(format!("has {:.1}% of its matrices' bytes in {}", 100.0 * share, stored.join(" or ")));
+    }
+    Ok(())
+}
+
+impl Precision {
+    /// What matrices are stored in, and the least and most bits a parameter can come to.
+    const fn expected_storage(&self) -> (&'static [&'static str], f64, f64) {
+        match self {
+            Self::Fp32 => (&["fp32"], 31.9, 33.0),
+            Self::Fp16 => (&["fp16"], 15.9, 17.0),
+            Self::Bf16 => (&["bf16"], 15.9, 17.0),
+            // An embedding that is looked up by row and multiplied by column is there twice.
+            Self::Int8Dynamic { .. } | Self::Int8Qdq(_) => (&["int8"], 7.9, 34.0),
+            Self::Int8Weight { .. } => (&["int8"], 7.9, 34.0),
+            Self::Int4Weight { .. } => (&["int4", "int8"], 3.9, 34.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model;
+
+    const SPEC: &str = "synthetic:gpt2?layers=2&embd=48&heads=3&vocab=101&ctx=16";
+
+    #[test]
+    fn an_artifact_is_built_once_and_again_when_damaged() {
+        let cache = tempfile::tempdir().unwrap();
+        let model = model::resolve(SPEC, cache.path()).unwrap();
+        let ensure = || ensure(&Artifact::FP32, &model, cache.path(), None).unwrap();
+        let Ensured { folder, info, note } = ensure();
+        assert_eq!((info.parameters, info.model.as_str(), note), (model.parameters, SPEC, None));
+        assert_eq!(info.nodes["GroupQueryAttention"], 2);
+        assert_eq!(ensure().info, info);
+
+        let graph = folder.join("model.onnx");
+        let good = fs::read(&graph).unwrap();
+        for damage in ["model.onnx", "config.json", DESCRIPTION] {
+            fs::remove_file(folder.join(damage)).unwrap();
+            let again = ensure();
+            assert_eq!(again.info.sha256, info.sha256, "{damage}");
+            assert!(again.note.unwrap().contains("has been built again"));
+            assert_eq!(fs::read(&graph).unwrap(), good, "the bytes are the same each time");
+        }
+        fs::write(&graph, &good[1..]).unwrap();
+        ensure();
+        assert_eq!(fs::read(&graph).unwrap(), good);
+    }
+
+    #[test]
+    fn settings_have_artifacts_of_their_own() {
+        let cache = tempfile::tempdir().unwrap();
+        let model = model::resolve(SPEC, cache.path()).unwrap();
+        let names = [
+            "onnx-fp32",
+            "onnx-fp32?dialect=portable",
+            "onnx-fp32?dialect=portable&ids=int32",
+            "onnx-fp16",
+            "onnx-bf16",
+            "onnx-int8-dynamic",
+            "onnx-int8-dynamic?per_channel=true",
+            "onnx-int8-weight",
+            "onnx-int4-weight",
+            "onnx-int4-weight?block=16",
+        ];
+        let folders: std::collections::BTreeSet<PathBuf> = names
+            .iter()
+            .map(|name| ensure(&name.parse().unwrap(), &model, cache.path(), None).unwrap().folder)
+            .collect();
+        assert_eq!(folders.len(), names.len());
+        let error = ensure(&"onnx-int8-qdq".parse().unwrap(), &model, cache.path(), None).err().unwrap();
+        assert!(error.to_string().contains("calibrated by running the model"), "{error}");
+    }
+}

@@ -1,0 +1,21 @@
+//! Artifacts: what is built from a model once and kept in the cache.
+//!
+//! `<cache>/artifacts/<key>/` holds one, with an `artifact.json` that says what it is. The key covers all that
+//! decides the content, so a changed model or writer never meets an old artifact; a folder whose files are not
+//! as `artifact.json` says is built again.
+
+mod build;
+mod info;
+mod spec;
+mod store;
+
+pub use info::{ArtifactFile, ArtifactInfo, CalibrationInfo};
+pub use spec::{Artifact, Calibration, Dialect, IdType, Method, Precision};
+pub use store::{Stored, list, prune, verify};
+
+pub(super) use build::ensure;
+
+/// An artifact's description in its folder.
+const DESCRIPTION: &str = "artifact.json";
+/// The artifacts' folder in the cache.
+const FOLDER: &str = "artifacts";

@@ -1,0 +1,357 @@
+//! Which artifact is wanted: `onnx-<precision>[?key=value&…]`, parsed and printed in one canonical form.
+
+use crate::config::nearest;
+use inferhost_plugin_api::ModelForm;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What all names begin with: the only form that is written.
+const PREFIX: &str = "onnx-";
+/// A form that this program builds, with its precision and settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Artifact {
+    /// What weights and arithmetic are in.
+    pub precision: Precision,
+    /// For which readers it is.
+    pub dialect: Dialect,
+    /// The type of token ids, mask and positions.
+    pub ids: IdType,
+}
+
+/// What an artifact's weights are stored in and its products computed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floats.
+    Fp32,
+    /// IEEE half precision.
+    Fp16,
+    /// The upper half of a 32-bit float.
+    Bf16,
+    /// 8-bit weights; activations are quantised at run time, by the range that they have.
+    Int8Dynamic {
+        /// A scale for each output instead of one for the matrix.
+        per_channel: bool,
+    },
+    /// Weights alone in 8 bits, a scale for every `block` of them.
+    Int8Weight {
+        /// Weights that share a scale.
+        block: u32,
+    },
+    /// Weights alone in 4 bits, embedding and head in 8.
+    Int4Weight {
+        /// Weights that share a scale.
+        block: u32,
+    },
+    /// 8-bit weights and activations, whose ranges are known from calibration: `QuantizeLinear` and
+    /// `DequantizeLinear` around every product.
+    Int8Qdq(Calibration),
+}
+
+/// How the ranges of activations are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calibration {
+    /// A scale for each output of a matrix instead of one for all.
+    pub per_channel: bool,
+    /// From what was seen to the range.
+    pub method: Method,
+    /// Batches of 8 x 128 tokens; none: 512, or as many as the corpus has.
+    pub samples: Option<u32>,
+    /// A text, or token ids as JSON; none: random token ids.
+    pub corpus: Option<PathBuf>,
+}
+
+/// From the values seen to the range that 8 bits are spread over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// All of them.
+    MinMax,
+    /// All but the outermost 0.01%.
+    Percentile,
+    /// The range whose quantised distribution is nearest to the true one.
+    Entropy,
+}
+
+/// For which readers a graph is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// ONNX Runtime, with its fused operators.
+    Ort,
+    /// Operators of ai.onnx alone.
+    Portable,
+}
+
+/// The type of token ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdType {
+    /// 64 bits, as exporters have it.
+    Int64,
+    /// 32 bits.
+    Int32,
+}
+
+const PRECISIONS: [&str; 7] =
+    ["fp32", "fp16", "bf16", "int8-dynamic", "int8-weight", "int4-weight", "int8-qdq"];
+const DIALECTS: [(&str, Dialect); 2] = [("ort", Dialect::Ort), ("portable", Dialect::Portable)];
+const IDS: [(&str, IdType); 2] = [("int64", IdType::Int64), ("int32", IdType::Int32)];
+const METHODS: [(&str, Method); 3] =
+    [("minmax", Method::MinMax), ("percentile", Method::Percentile), ("entropy", Method::Entropy)];
+const BOOLS: [(&str, bool); 2] = [("false", false), ("true", true)];
+const BLOCKS: [u32; 5] = [16, 32, 64, 128, 256];
+
+impl Artifact {
+    /// 32-bit floats for ONNX Runtime: what a model becomes where nothing is asked for.
+    pub const FP32: Self =
+        Self { precision: Precision::Fp32, dialect: Dialect::Ort, ids: IdType::Int64 };
+
+    /// All names without settings.
+    pub fn names() -> impl Iterator<Item = String> {
+        PRECISIONS.iter().map(|precision| format!("{PREFIX}{precision}"))
+    }
+
+    /// The form under which a plugin opens it.
+    pub const fn form(&self) -> ModelForm {
+        ModelForm::Onnx
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match (key, &mut self.precision) {
+            ("dialect", _) => self.dialect = one_of(key, value, &DIALECTS)?,
+            ("ids", _) => self.ids = one_of(key, value, &IDS)?,
+            ("per_channel", Precision::Int8Dynamic { per_channel }) => {
+                *per_channel = one_of(key, value, &BOOLS)?;
+            }
+            ("block", Precision::Int8Weight { block } | Precision::Int4Weight { block }) => {
+                let known = BLOCKS.map(|size| (size.to_string(), size));
+                *block = one_of(key, value, &known.each_ref().map(|(name, size)| (name.as_str(), *size)))?;
+            }
+            (_, Precision::Int8Qdq(calibration)) if Calibration::KEYS.contains(&key) => {
+                calibration.set(key, value)?;
+            }
+            _ => return Err(self.unknown_key(key)),
+        }
+        Ok(())
+    }
+
+    fn unknown_key(&self, key: &str) -> String {
+        let own: &[&str] = match &self.precision {
+            Precision::Int8Dynamic { .. } => &["per_channel"],
+            Precision::Int8Weight { .. } | Precision::Int4Weight { .. } => &["block"],
+            Precision::Int8Qdq(_) => &Calibration::KEYS,
+            _ => &[],
+        };
+        let known: Vec<&str> = ["dialect", "ids"].iter().chain(own).copied().collect();
+        let name = self.precision.name();
+        match nearest(key, known.iter().copied()) {
+            Some(nearest) => format!("unknown key {key:?} of {PREFIX}{name}; did you mean {nearest}?"),
+            None => format!("unknown key {key:?} of {PREFIX}{name}; known are {}", known.join(", ")),
+        }
+    }
+
+    fn checked(self) -> Result<Self, String> {
+        if self.dialect == Dialect::Ort && self.ids == IdType::Int32 {
+            return Err("ids=int32 needs dialect=portable: the ort dialect takes int64".into());
+        }
+        Ok(self)
+    }
+}
+
+impl Precision {
+    /// As in an artifact's name, without settings.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Bf16 => "bf16",
+            Self::Int8Dynamic { .. } => "int8-dynamic",
+            Self::Int8Weight { .. } => "int8-weight",
+            Self::Int4Weight { .. } => "int4-weight",
+            Self::Int8Qdq(_) => "int8-qdq",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "fp32" => Self::Fp32,
+            "fp16" => Self::Fp16,
+            "bf16" => Self::Bf16,
+            "int8-dynamic" => Self::Int8Dynamic { per_channel: false },
+            "int8-weight" => Self::Int8Weight { block: 128 },
+            "int4-weight" => Self::Int4Weight { block: 32 },
+            "int8-qdq" => Self::Int8Qdq(Calibration::default()),
+            _ => return None,
+        })
+    }
+
+    /// Its settings that are not the default's.
+    fn settings(&self) -> Vec<String> {
+        let default = Self::named(self.name());
+        match self {
+            settled if Some(settled) == default.as_ref() => Vec::new(),
+            Self::Int8Dynamic { per_channel } => vec![format!("per_channel={per_channel}")],
+            Self::Int8Weight { block } | Self::Int4Weight { block } => vec![format!("block={block}")],
+            Self::Int8Qdq(calibration) => calibration.settings(),
+            Self::Fp32 | Self::Fp16 | Self::Bf16 => Vec::new(),
+        }
+    }
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self { per_channel: true, method: Method::Percentile, samples: None, corpus: None }
+    }
+}
+
+impl Calibration {
+    const KEYS: [&str; 4] = ["per_channel", "calibration", "samples", "corpus"];
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "per_channel" => self.per_channel = one_of(key, value, &BOOLS)?,
+            "calibration" => self.method = one_of(key, value, &METHODS)?,
+            "samples" => {
+                self.samples = match value.parse() {
+                    Ok(samples @ 1..=1_000_000) => Some(samples),
+                    _ => return Err(format!("samples={value} is not a whole number from 1 to 1,000,000")),
+                };
+            }
+            _ if value.is_empty() => return Err("corpus= names no file".into()),
+            _ => self.corpus = Some(value.into()),
+        }
+        Ok(())
+    }
+
+    fn settings(&self) -> Vec<String> {
+        let default = Self::default();
+        let mut list = Vec::new();
+        if self.per_channel != default.per_channel {
+            list.push(format!("per_channel={}", self.per_channel));
+        }
+        if self.method != default.method {
+            list.push(format!("calibration={}", name_of(self.method, &METHODS)));
+        }
+        list.extend(self.samples.map(|samples| format!("samples={samples}")));
+        list.extend(self.corpus.as_ref().map(|corpus| format!("corpus={}", corpus.display())));
+        list
+    }
+}
+
+impl fmt::Display for Artifact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut settings = Vec::new();
+        if self.dialect != Dialect::Ort {
+            settings.push(format!("dialect={}", name_of(self.dialect, &DIALECTS)));
+        }
+        if self.ids != IdType::Int64 {
+            settings.push(format!("ids={}", name_of(self.ids, &IDS)));
+        }
+        settings.extend(self.precision.settings());
+        write!(f, "{PREFIX}{}", self.precision.name())?;
+        if settings.is_empty() { Ok(()) } else { write!(f, "?{}", settings.join("&")) }
+    }
+}
+
+impl FromStr for Artifact {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, settings) = text.split_once('?').unwrap_or((text, ""));
+        let precision = name.strip_prefix(PREFIX).and_then(Precision::named).ok_or_else(|| {
+            let known: Vec<String> = Self::names().collect();
+            match nearest(name, known.iter().map(String::as_str)) {
+                Some(nearest) => format!("unknown artifact {name:?}; did you mean {nearest}?"),
+                None => format!("unknown artifact {name:?}; known are {}", known.join(", ")),
+            }
+        })?;
+        let mut artifact = Self { precision, ..Self::FP32 };
+        let mut seen: Vec<&str> = Vec::new();
+        for pair in settings.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').ok_or_else(|| format!("{pair:?} is not key=value"))?;
+            if seen.contains(&key) {
+                return Err(format!("{key} is given twice"));
+            }
+            artifact.set(key, value)?;
+            seen.push(key);
+        }
+        artifact.checked()
+    }
+}
+
+impl TryFrom<String> for Artifact {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Artifact> for String {
+    fn from(artifact: Artifact) -> Self {
+        artifact.to_string()
+    }
+}
+
+fn one_of<T: Copy>(key: &str, value: &str, known: &[(&str, T)]) -> Result<T, String> {
+    let found = known.iter().find(|(name, _)| *name == value);
+    found.map(|&(_, found)| found).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        format!("{key}={value} is not one of {}", names.join(", "))
+    })
+}
+
+fn name_of<T: PartialEq>(value: T, known: &[(&'static str, T)]) -> &'static str {
+    known.iter().find(|(_, one)| *one == value).map_or("", |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_parse_and_print() {
+        for text in [
+            "onnx-fp32",
+            "onnx-fp16?dialect=portable&ids=int32",
+            "onnx-bf16",
+            "onnx-int8-dynamic",
+            "onnx-int8-dynamic?per_channel=true",
+            "onnx-int8-weight?dialect=portable&block=32",
+            "onnx-int4-weight?block=64",
+            "onnx-int8-qdq?per_channel=false&calibration=entropy&samples=4&corpus=a b/c.txt",
+        ] {
+            let artifact: Artifact = text.parse().unwrap();
+            assert_eq!(artifact.to_string(), text);
+            assert_eq!(serde_json::to_string(&artifact).unwrap(), format!("{text:?}"));
+        }
+        for (text, canonical) in
+            [("onnx-int4-weight?block=32", "onnx-int4-weight"), ("onnx-fp32?dialect=ort", "onnx-fp32")]
+        {
+            assert_eq!(text.parse::<Artifact>().unwrap().to_string(), canonical);
+        }
+    }
+
+    #[test]
+    fn mistakes_name_the_nearest_right_one() {
+        for (text, expected) in [
+            ("onnx-fp8", "unknown artifact \"onnx-fp8\"; did you mean onnx-fp"),
+            ("engine", "unknown artifact \"engine\"; known are onnx-fp32, onnx-fp16"),
+            ("onnx-fp32?block=32", "unknown key \"block\" of onnx-fp32; known are dialect, ids"),
+            ("onnx-int4-weight?blok=32", "did you mean block?"),
+            ("onnx-int4-weight?block=33", "block=33 is not one of 16, 32, 64, 128, 256"),
+            ("onnx-fp32?ids=int32", "ids=int32 needs dialect=portable"),
+            ("onnx-fp32?dialect", "\"dialect\" is not key=value"),
+            ("onnx-fp32?ids=int64&ids=int64", "ids is given twice"),
+            ("onnx-int8-qdq?calibration=kl", "calibration=kl is not one of minmax, percentile, entropy"),
+            ("onnx-int8-qdq?samples=0", "samples=0 is not a whole number"),
+            ("onnx-int8-qdq?corpus=", "corpus= names no file"),
+        ] {
+            let message = text.parse::<Artifact>().unwrap_err();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The artifacts that the cache holds: listed, verified, pruned.
+
+use super::{ArtifactInfo, DESCRIPTION, FOLDER};
+use crate::model::file_digest;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// A folder of the artifact cache.
+#[derive(Debug)]
+pub struct Stored {
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// What it says of itself; none where that cannot be read.
+    pub info: Option<ArtifactInfo>,
+    /// Of its files.
+    pub bytes: u64,
+    /// When its description was written.
+    pub built: Option<SystemTime>,
+}
+
+/// All artifacts in `cache`, by folder name; what is being built is left out.
+///
+/// # Errors
+/// What reading the folder gave.
+pub fn list(cache: &Path) -> io::Result<Vec<Stored>> {
+    let entries = match fs::read_dir(cache.join(FOLDER)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let folder = entry?.path();
+        if folder.is_dir() && folder.extension().is_none() {
+            found.push(Stored::read(folder));
+        }
+    }
+    found.sort_by(|a, b| a.folder.cmp(&b.folder));
+    Ok(found)
+}
+
+impl Stored {
+    fn read(folder: PathBuf) -> Self {
+        let files = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let bytes = files.filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum();
+        let built = fs::metadata(folder.join(DESCRIPTION)).and_then(|data| data.modified()).ok();
+        Self { info: described(&folder), folder, bytes, built }
+    }
+}
+
+fn described(folder: &Path) -> Option<ArtifactInfo> {
+    serde_json::from_slice(&fs::read(folder.join(DESCRIPTION)).ok()?).ok()
+}
+
+/// What is wrong with an artifact's files, hashed anew; none: they are as they were written.
+pub fn verify(stored: &Stored) -> Option<String> {
+    let Some(info) = &stored.info else { return Some(format!("its {DESCRIPTION} is missing or malformed")) };
+    info.files.iter().find_map(|file| match crate::digest::of_file(&stored.folder.join(&file.name)) {
+        Ok(found) if found == file.sha256 => None,
+        Ok(_) => Some(format!("{} is not as it was written", file.name)),
+        Err(error) => Some(format!("{}: {error}", file.name)),
+    })
+}
+
+/// Removes artifacts built longer ago than `older_than`, and those that cannot be read; gives what is gone.
+///
+/// # Errors
+/// What removing gave.
+pub fn prune(cache: &Path, older_than: Duration) -> io::Result<Vec<Stored>> {
+    let now = SystemTime::now();
+    let is_old = |stored: &Stored| {
+        let age = stored.built.and_then(|built| now.duration_since(built).ok());
+        stored.info.is_none() || age.is_some_and(|age| age >= older_than)
+    };
+    let old: Vec<Stored> = list(cache)?.into_iter().filter(is_old).collect();
+    for stored in &old {
+        fs::remove_dir_all(&stored.folder)?;
+    }
+    Ok(old)
+}
+
+/// The description of an artifact whose files are all there as they were written.
+pub(super) fn intact(folder: &Path, cache: &Path) -> Option<ArtifactInfo> {
+    let info = described(folder)?;
+    let is_whole = |file: &super::ArtifactFile| {
+        file_digest::of_file(&folder.join(&file.name), cache).is_ok_and(|found| found == file.sha256)
+    };
+    info.files.iter().all(is_whole).then_some(info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model;
+    use crate::prepare::artifact::{Artifact, ensure};
+
+    #[test]
+    fn artifacts_are_listed_verified_and_pruned() {
+        let cache = tempfile::tempdir().unwrap();
+        assert!(list(cache.path()).unwrap().is_empty());
+        let model = model::resolve("synthetic:gpt2?layers=1&embd=16&heads=2&vocab=31&ctx=8", cache.path()).unwrap();
+        for name in ["onnx-fp32", "onnx-fp16"] {
+            ensure(&name.parse::<Artifact>().unwrap(), &model, cache.path(), None).unwrap();
+        }
+        let all = list(cache.path()).unwrap();
+        assert_eq!(all.len(), 2);
+        assert!(all.iter().all(|stored| verify(stored).is_none() && stored.bytes > 0));
+        fs::write(all[0].folder.join("config.json"), "{}").unwrap();
+        assert!(verify(&all[0]).unwrap().contains("config.json is not as it was written"));
+        fs::remove_file(all[1].folder.join(DESCRIPTION)).unwrap();
+        let hour = Duration::from_secs(3600);
+        assert_eq!(prune(cache.path(), hour).unwrap().len(), 1, "one cannot be read");
+        assert_eq!(prune(cache.path(), Duration::ZERO).unwrap().len(), 1);
+        assert!(list(cache.path()).unwrap().is_empty());
+    }
+}
