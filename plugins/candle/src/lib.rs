@@ -1,10 +1,14 @@
-//! inferhost's embedded runtime: GPT-2 models from a Hugging Face folder on candle, in pure Rust, on the CPU.
+//! inferhost's embedded runtime: GPT-2 and Llama-family models from a Hugging Face folder on candle, in pure Rust, on
+//! the CPU.
 //!
 //! In f32 it is a runtime like the others; in f64 it is the oracle that they are measured against. It needs no
 //! library on the machine, so it also runs where nothing else does.
 
+mod attention;
 mod config;
+mod gpt2;
 mod linear;
+mod llama;
 mod model;
 mod ops;
 mod product;
@@ -104,8 +108,8 @@ fn info(model: &Model, dtype: DType, pool: &ThreadPool) -> SessionInfo {
         precision: dtype.as_str().into(),
         threads: Some(number(pool.current_num_threads())),
         runtime_version: Some(CANDLE_VERSION.into()),
-        vocab_size: number(model.config().vocab_size),
-        context_length: Some(number(model.config().n_positions)),
+        vocab_size: number(model.config().vocab_size()),
+        context_length: Some(number(model.config().context_length())),
         model_bytes: Some(model.bytes() as u64),
         ..SessionInfo::default()
     }

@@ -2,7 +2,7 @@
 //! thread; here it runs in bands of columns, one to a thread.
 
 use crate::config::Activation;
-use crate::ops::{AddBias, AddResidual, Real, with_values};
+use crate::ops::{Add, AddBias, AddResidual, Real, with_values};
 use crate::product::product;
 use crate::weights::Weights;
 use candle_core::{DType, Device, Result, Tensor};
@@ -26,11 +26,11 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// Reads `name.weight` and `name.bias`.
+    /// Reads `name.weight`, `[inputs, outputs]` as GPT-2 stores it, and `name.bias`.
     ///
     /// # Errors
     /// `InvalidInput` for a tensor that is missing or has the wrong shape.
-    pub(crate) fn load(
+    pub(crate) fn conv1d(
         weights: &mut Weights,
         name: &str,
         inputs: usize,
@@ -46,6 +46,33 @@ impl Linear {
         weight.and_then(|weight| Self::new(&weight, Some(bias), threads)).map_err(crate::internal)
     }
 
+    /// Reads `name.weight`, `[outputs, inputs]`, and where there is one `name.bias` of each part, a name and its
+    /// number of outputs; the outputs of all lie one after another.
+    ///
+    /// # Errors
+    /// As [`conv1d`](Self::conv1d).
+    pub(crate) fn stacked(
+        weights: &mut Weights,
+        parts: &[(String, usize)],
+        inputs: usize,
+        has_bias: bool,
+        threads: usize,
+    ) -> std::result::Result<Self, Error> {
+        let (mut matrices, mut biases) = (Vec::new(), Vec::new());
+        for (name, outputs) in parts {
+            matrices.push(weights.decoder(&format!("{name}.weight"), &[*outputs, inputs])?);
+            if has_bias {
+                biases.push(weights.decoder(&format!("{name}.bias"), &[*outputs])?);
+            }
+        }
+        let stack = |parts: &[Tensor]| match parts {
+            [one] => Ok(one.clone()),
+            _ => Tensor::cat(parts, 0),
+        };
+        let bias = has_bias.then(|| stack(&biases)).transpose().map_err(crate::internal)?;
+        stack(&matrices).and_then(|weight| Self::new(&weight, bias, threads)).map_err(crate::internal)
+    }
+
     /// Takes a weight of `[outputs, inputs]`.
     pub(crate) fn new(weight: &Tensor, bias: Option<Tensor>, threads: usize) -> Result<Self> {
         let weight = weight.t()?;
@@ -58,11 +85,13 @@ impl Linear {
         Ok(Self { weight, bias, bands })
     }
 
-    /// `[rows, inputs]` to `[rows, outputs]`, then the activation where there is one.
+    /// `[rows, inputs]` to `[rows, outputs]`; the activation, where there is one, comes after the bias.
     pub(crate) fn apply(&self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
         let product = self.product(x)?;
-        if let Some(bias) = &self.bias {
-            product.inplace_op2(bias, &AddBias { activation })?;
+        match (&self.bias, activation) {
+            (Some(bias), activation) => product.inplace_op2(bias, &AddBias { activation })?,
+            (None, None) => {}
+            (None, Some(_)) => candle_core::bail!("an activation without a bias"),
         }
         Ok(product)
     }
@@ -72,7 +101,7 @@ impl Linear {
         let product = self.product(x)?;
         match &self.bias {
             Some(bias) => sum.inplace_op3(&product, bias, &AddResidual),
-            None => candle_core::bail!("a residual branch without a bias"),
+            None => sum.inplace_op2(&product, &Add),
         }
     }
 

@@ -1,7 +1,8 @@
 //! An open model: the three calls, their results copied from candle's tensors into the host's buffers.
 
+use crate::attention::RowCache;
 use crate::internal;
-use crate::model::{Model, RowCache};
+use crate::model::Model;
 use crate::ops::{Real, with_values};
 use candle_core::{DType, Device, Tensor, WithDType};
 use inferhost_plugin_api::abi::RawFloats;
@@ -67,7 +68,7 @@ impl CandleSession {
     }
 
     fn write_logits(&self, states: &Tensor, logits: &mut Logits) -> Result<(), Error> {
-        let vocab = self.model.config().vocab_size;
+        let vocab = self.model.config().vocab_size();
         let len = states.dim(0).map_err(internal)? * vocab;
         if self.dtype == DType::F64 {
             let out = logits.as_f64_mut(vocab, len);
@@ -93,7 +94,7 @@ impl CandleSession {
     }
 
     fn target_logprobs<T: Real>(&self, states: &Tensor, targets: &[Option<u32>]) -> Result<Vec<f64>, Error> {
-        let vocab = self.model.config().vocab_size;
+        let vocab = self.model.config().vocab_size();
         let mut found = Vec::with_capacity(targets.len());
         self.each_chunk::<T>(states, |first, values| {
             let rows = values.par_chunks(vocab).zip(&targets[first..]);

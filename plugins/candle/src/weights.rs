@@ -19,7 +19,7 @@ pub(crate) struct Weights {
     shards: Vec<Shard>,
     /// Which shard holds a tensor.
     holders: HashMap<String, usize>,
-    /// `transformer.`, or nothing for files saved from the bare decoder.
+    /// `transformer.` or `model.`, or nothing for files saved from the bare decoder.
     prefix: &'static str,
     folder: PathBuf,
     dtype: DType,
@@ -51,8 +51,12 @@ impl Weights {
             holders.extend(shard.metadata.tensors().into_keys().map(|name| (name, shards.len())));
             shards.push(shard);
         }
-        let prefixed = holders.contains_key("transformer.wte.weight");
-        let prefix = if prefixed { "transformer." } else { "" };
+        let prefix = ["transformer.", "model."].into_iter().find(|prefix| {
+            ["wte.weight", "embed_tokens.weight"]
+                .iter()
+                .any(|name| holders.contains_key(&format!("{prefix}{name}")))
+        });
+        let prefix = prefix.unwrap_or_default();
         Ok(Self { shards, holders, prefix, folder: folder.into(), dtype })
     }
 

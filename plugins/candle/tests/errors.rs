@@ -49,7 +49,12 @@ fn a_broken_folder_says_what_is_wrong_with_which_file() {
             ErrorKind::InvalidInput,
             &["config.json"],
         ),
-        ("gpt2-erf", |f| set(f, "model_type", json!("llama")), ErrorKind::Unsupported, &["llama", "gpt2"]),
+        (
+            "gpt2-erf",
+            |f| set(f, "model_type", json!("bert")),
+            ErrorKind::Unsupported,
+            &["bert", "gpt2, llama"],
+        ),
         (
             "gpt2-erf",
             |f| fs::remove_file(f.join("model.safetensors")).unwrap(),

@@ -269,9 +269,11 @@ impl Runner {
         self.inputs.fill(inputs);
         self.outputs.fill(outputs);
         // SAFETY: both arrays hold as many names as values; the values live through the call, since their tensors
-        // are borrowed for 't, and so does their memory. The session is borrowed mutably: one run at a time. Output
-        // memory is written by this call alone: no tensor among the inputs shares a byte with one of the outputs
-        // (the cache alternates between two blocks).
+        // are borrowed for 't, and so does their memory. The session is borrowed mutably: one run at a time. No
+        // reference to tensors' memory lives here meanwhile (`slice_mut`), so the runtime alone reads and writes it.
+        // An input and an output share bytes only where the cache grows in place: they are then the same tensor,
+        // past and present of one port, which the operator that keeps such a cache (GroupQueryAttention) documents;
+        // an operator that does not would give an output of another shape, and the runtime refuses that.
         let status = unsafe {
             (ort::api().Run)(
                 self.session.ptr_mut(),

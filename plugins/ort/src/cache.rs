@@ -1,11 +1,13 @@
-//! `past_key_values` of a lane, in two blocks of memory that take turns.
+//! `past_key_values` of a lane, in memory that outlives the runs.
 //!
-//! A graph concatenates: each run reads a past of n positions and writes a present of n + new ones. This step's
-//! present lies in one block in exactly the shape the graph gives it; the next step reads it there as its past and
-//! writes its own present to the other. Nothing is copied but what the graph itself copies, and nothing is
-//! allocated while a row grows within the capacity it was started with.
+//! A graph that concatenates reads a past of n positions and writes a present of n + new ones: two blocks take
+//! turns. This step's present lies in one of them in exactly the shape the graph gives it; the next step reads it
+//! there as its past and writes its own present to the other. A graph that grows its cache in place gets one block,
+//! in the shape of the full capacity, as past and present at once. Either way nothing is copied but what the graph
+//! itself copies, and nothing is allocated while a row grows within the capacity it was started with.
 
 use crate::binding::{Memory, Tensor};
+use crate::conventions::Growth;
 use crate::signature::CachePort;
 use inferhost_plugin_api::Error;
 use ort::memory::Allocator;
@@ -17,6 +19,7 @@ const ALIGNMENT: usize = 256;
 /// The cache of the rows of one lane.
 pub(crate) struct KvCache {
     ports: Rc<[CachePort]>,
+    growth: Growth,
     allocator: Rc<Allocator>,
     /// Rows times positions that each block has room for.
     room: usize,
@@ -26,6 +29,7 @@ pub(crate) struct KvCache {
     /// Which block holds the past.
     past: usize,
     batch: usize,
+    capacity: usize,
     filled: usize,
 }
 
@@ -40,9 +44,10 @@ struct Block {
 
 impl KvCache {
     /// Without memory yet.
-    pub(crate) fn new(ports: Rc<[CachePort]>, allocator: Rc<Allocator>) -> Self {
+    pub(crate) fn new(ports: Rc<[CachePort]>, growth: Growth, allocator: Rc<Allocator>) -> Self {
         let blocks = [Block::default(), Block::default()];
-        Self { ports, allocator, room: 0, blocks, empty: Block::default(), past: 1, batch: 0, filled: 0 }
+        let empty = Block::default();
+        Self { ports, growth, allocator, room: 0, blocks, empty, past: 1, batch: 0, capacity: 0, filled: 0 }
     }
 
     /// Forgets all positions and makes sure that `batch` rows can grow to `capacity` positions.
@@ -51,8 +56,11 @@ impl KvCache {
             self.blocks = [Block::default(), Block::default()];
             self.room = batch * capacity;
         }
-        (self.past, self.batch, self.filled) = (1, batch, 0);
-        self.empty.shape_to(&self.ports, &self.allocator, 0, (batch, 0))
+        (self.past, self.batch, self.capacity, self.filled) = (1, batch, capacity, 0);
+        match self.growth {
+            Growth::Concatenated => self.empty.shape_to(&self.ports, &self.allocator, 0, (batch, 0)),
+            Growth::InPlace => self.shape_block(0, capacity),
+        }
     }
 
     /// Positions that every row has so far, padding included.
@@ -60,10 +68,28 @@ impl KvCache {
         self.filled
     }
 
+    /// Whether a run must be given a present that nobody will read: without it, an operator that works in place
+    /// would make one of its own and copy the whole past to it.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.growth == Growth::InPlace
+    }
+
     /// Makes room for a present that has `new` positions more than the past.
     pub(crate) fn make_present(&mut self, new: usize) -> Result<(), Error> {
-        let shape = (self.batch, self.filled + new);
-        let made = self.blocks[1 - self.past].shape_to(&self.ports, &self.allocator, self.room, shape);
+        let total = self.filled + new;
+        match self.growth {
+            Growth::Concatenated => self.shape_block(1 - self.past, total),
+            Growth::InPlace if total <= self.capacity => Ok(()),
+            Growth::InPlace => {
+                let capacity = self.capacity;
+                Err(Error::internal(format!("{total} positions in a cache of {capacity}")))
+            }
+        }
+    }
+
+    fn shape_block(&mut self, block: usize, positions: usize) -> Result<(), Error> {
+        let shape = (self.batch, positions);
+        let made = self.blocks[block].shape_to(&self.ports, &self.allocator, self.room, shape);
         if made.is_err() {
             // A call that asked for too much must not make the next, smaller one ask for as much.
             (self.blocks, self.room) = (Default::default(), 0);
@@ -73,12 +99,19 @@ impl KvCache {
 
     /// What the next run reads.
     pub(crate) fn past(&self) -> &[Tensor<'static>] {
-        if self.filled == 0 { &self.empty.tensors } else { &self.blocks[self.past].tensors }
+        match self.growth {
+            Growth::InPlace => &self.blocks[0].tensors,
+            Growth::Concatenated if self.filled == 0 => &self.empty.tensors,
+            Growth::Concatenated => &self.blocks[self.past].tensors,
+        }
     }
 
     /// What the next run writes, once [made](Self::make_present).
     pub(crate) fn present(&self) -> &[Tensor<'static>] {
-        &self.blocks[1 - self.past].tensors
+        match self.growth {
+            Growth::InPlace => &self.blocks[0].tensors,
+            Growth::Concatenated => &self.blocks[1 - self.past].tensors,
+        }
     }
 
     /// After a run over `new` positions: its present is the next one's past.

@@ -1,16 +1,16 @@
 //! Rows that share a run: their tokens, mask and positions as the graph's inputs, their cache, their logits.
 //!
-//! Rows of different lengths are padded on the left, so that the last position is every row's own last; the mask
-//! hides the padding and positions count from the first real token. A graph without those inputs gets one lane per
-//! length. Buffers and tensors stay from call to call: a repeated shape makes nothing anew.
+//! Rows of different lengths are padded on the side that the graph wants. On the left, the last position is every
+//! row's own last, the mask hides the padding and positions count from the first real token; on the right, each row
+//! goes on at its own length. A graph without the inputs for that gets one lane per length. Buffers and tensors stay
+//! from call to call: a repeated shape makes nothing anew.
 
-use crate::binding::{Element, Memories, Memory, Runner, Tensor};
+use crate::binding::{Memories, Runner};
+use crate::buffers::{IntInput, OwnLogits};
 use crate::cache::KvCache;
+use crate::conventions::{Conventions, Padding};
 use crate::signature::{IntPort, Signature};
-use half::f16;
-use half::slice::HalfFloatSliceExt;
 use inferhost_plugin_api::{Error, Positions};
-use ort::memory::Allocator;
 use std::rc::Rc;
 
 /// Where a run's logits go.
@@ -25,6 +25,7 @@ pub(crate) enum Target<'a> {
 pub(crate) struct Lane {
     /// Which rows of the batch these are.
     rows: Vec<usize>,
+    padding: Padding,
     lengths: Vec<usize>,
     /// Positions that the next run feeds to each row.
     fed: usize,
@@ -42,10 +43,12 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// Without rows yet.
-    pub(crate) fn new(signature: &Signature, memories: &Memories) -> Self {
+    pub(crate) fn new(signature: &Signature, conventions: Conventions, memories: &Memories) -> Self {
+        let ports = signature.cache.as_slice().into();
         let input = |port: &IntPort| IntInput::new(port, Rc::clone(&memories.host));
         Self {
             rows: Vec::new(),
+            padding: conventions.padding,
             lengths: Vec::new(),
             fed: 0,
             padded: 0,
@@ -55,7 +58,7 @@ impl Lane {
             positions: signature.positions.as_ref().map(input),
             keep: signature.keep.as_ref().map(input),
             branch: signature.branch.as_ref().map(input),
-            cache: KvCache::new(signature.cache.as_slice().into(), Rc::clone(&memories.device)),
+            cache: KvCache::new(ports, conventions.growth, Rc::clone(&memories.device)),
             logits: OwnLogits::new(signature, Rc::clone(&memories.host)),
         }
     }
@@ -73,23 +76,21 @@ impl Lane {
         }
     }
 
-    /// Takes the rows `group` of `batch`, from an empty cache that can grow to `capacity` positions.
-    pub(crate) fn start(
-        &mut self,
-        batch: &[&[u32]],
-        group: Vec<usize>,
-        capacity: usize,
-    ) -> Result<(), Error> {
+    /// Takes the rows `group` of `batch`, from an empty cache that can grow by `more` positions after them.
+    pub(crate) fn start(&mut self, batch: &[&[u32]], group: Vec<usize>, more: usize) -> Result<(), Error> {
         self.lengths.clear();
         self.lengths.extend(group.iter().map(|&row| batch[row].len()));
         self.rows = group;
         self.padded = self.lengths.iter().copied().max().unwrap_or(0);
-        (self.fed, self.capacity) = (self.padded, capacity);
-        self.cache.start(self.rows.len(), capacity)?;
-        let padded = self.padded;
+        (self.fed, self.capacity) = (self.padded, self.padded + more);
+        self.cache.start(self.rows.len(), self.capacity)?;
+        let (padded, padding) = (self.padded, self.padding);
         let ids = self.rows.iter().flat_map(|&row| {
             let tokens = batch[row];
-            std::iter::repeat_n(0, padded - tokens.len()).chain(tokens.iter().map(|&id| i64::from(id)))
+            let pad = padded - tokens.len();
+            let (before, after) = if padding == Padding::Left { (pad, 0) } else { (0, pad) };
+            let tokens = tokens.iter().map(|&id| i64::from(id));
+            std::iter::repeat_n(0, before).chain(tokens).chain(std::iter::repeat_n(0, after))
         });
         self.ids.set([self.rows.len(), padded], 0, ids)?;
         self.set_places()
@@ -107,13 +108,21 @@ impl Lane {
     fn set_places(&mut self) -> Result<(), Error> {
         let (filled, batch) = (self.cache.filled(), self.rows.len());
         let total = filled + self.fed;
+        let left = self.padding == Padding::Left;
         let padding = self.lengths.iter().map(|&length| self.padded - length);
         if let Some(mask) = &mut self.mask {
-            let seen = padding.clone().flat_map(|pad| (0..total).map(move |at| i64::from(at >= pad)));
+            let seen = padding.clone().flat_map(|pad| {
+                let (first, end) = if left { (pad, total) } else { (0, total - pad) };
+                (0..total).map(move |at| i64::from(at >= first && at < end))
+            });
             mask.set([batch, total], batch * self.capacity, seen)?;
         }
         if let Some(positions) = &mut self.positions {
-            let places = padding.flat_map(|pad| (filled..total).map(move |at| at.saturating_sub(pad) as i64));
+            // Padded on the right, a row begins at 0 and its later tokens lie where its padding was.
+            let places = padding.flat_map(|pad| {
+                let shift = if left || filled > 0 { pad } else { 0 };
+                (filled..total).map(move |at| at.saturating_sub(shift) as i64)
+            });
             positions.set([batch, self.fed], 0, places)?;
         }
         if let Some(branch) = &mut self.branch {
@@ -134,7 +143,7 @@ impl Lane {
         if let Some(keep) = &mut self.keep {
             keep.set([1, 1], 0, std::iter::once(i64::from(wanted == Positions::Last)))?;
         }
-        let present = if cached {
+        let present = if cached || self.cache.is_in_place() {
             self.cache.make_present(self.fed)?;
             self.cache.present()
         } else {
@@ -169,121 +178,10 @@ impl Lane {
         let mut lanes = self.logits.read().chunks_exact((out * vocab).max(1));
         for (&row, &length) in self.rows.iter().zip(&self.lengths) {
             let logits = lanes.next().unwrap_or_default();
-            visit(row, &logits[(out - length.min(out)) * vocab..])?;
+            let own = length.min(out);
+            let first = if self.padding == Padding::Left { out - own } else { 0 };
+            visit(row, &logits[first * vocab..(first + own) * vocab])?;
         }
         Ok(())
-    }
-}
-
-/// An input of whole numbers with its memory.
-struct IntInput {
-    element: Element,
-    rank: usize,
-    host: Rc<Allocator>,
-    memory: Option<Memory>,
-    tensor: Option<Tensor<'static>>,
-    shape: [usize; 2],
-}
-
-impl IntInput {
-    fn new(port: &IntPort, host: Rc<Allocator>) -> Self {
-        Self { element: port.element, rank: port.rank, host, memory: None, tensor: None, shape: [0, 0] }
-    }
-
-    /// Sets shape and values; memory that must grow grows to `reserve` values at once.
-    fn set(
-        &mut self,
-        shape: [usize; 2],
-        reserve: usize,
-        values: impl Iterator<Item = i64>,
-    ) -> Result<(), Error> {
-        let len = shape[0] * shape[1];
-        let memory = match &mut self.memory {
-            Some(memory) if memory.bytes() >= len * self.element.size() => memory,
-            outgrown => {
-                self.tensor = None;
-                outgrown.insert(Memory::new(&self.host, len.max(reserve) * self.element.size())?)
-            }
-        };
-        if self.tensor.is_none() || self.shape != shape {
-            let dims: &[usize] = match self.rank {
-                0 => &[],
-                1 => &[len],
-                _ => &shape,
-            };
-            self.tensor = Some(Tensor::within(memory, 0, dims, self.element)?);
-            self.shape = shape;
-        }
-        match self.element {
-            Element::I64 => memory.slice_mut(len).iter_mut().zip(values).for_each(|(to, value)| *to = value),
-            Element::I32 => {
-                memory.slice_mut(len).iter_mut().zip(values).for_each(|(to, value)| *to = value as i32);
-            }
-            _ => memory.slice_mut(len).iter_mut().zip(values).for_each(|(to, value)| *to = value as u8),
-        }
-        Ok(())
-    }
-}
-
-/// Logits where the caller's buffer does not have the graph's shape or type.
-struct OwnLogits {
-    element: Element,
-    vocab: usize,
-    host: Rc<Allocator>,
-    memory: Option<Memory>,
-    tensor: Option<Tensor<'static>>,
-    shape: [usize; 3],
-    converted: Vec<f32>,
-}
-
-impl OwnLogits {
-    fn new(signature: &Signature, host: Rc<Allocator>) -> Self {
-        Self {
-            element: signature.logits,
-            vocab: signature.vocab_size,
-            host,
-            memory: None,
-            tensor: None,
-            shape: [0; 3],
-            converted: Vec::new(),
-        }
-    }
-
-    fn over<'m>(&self, floats: &'m mut [f32], shape: &[usize]) -> Result<Tensor<'m>, Error> {
-        Tensor::over(&self.host, floats, shape)
-    }
-
-    fn tensor(&mut self, shape: [usize; 3]) -> Result<&Tensor<'static>, Error> {
-        let bytes = shape.iter().product::<usize>() * self.element.size();
-        let memory = match &mut self.memory {
-            Some(memory) if memory.bytes() >= bytes => memory,
-            outgrown => {
-                self.tensor = None;
-                // The smaller block goes first: two of these at once can be more than there is.
-                *outgrown = None;
-                outgrown.insert(Memory::new(&self.host, bytes)?)
-            }
-        };
-        if self.shape != shape {
-            self.tensor = None;
-        }
-        self.shape = shape;
-        match &mut self.tensor {
-            Some(tensor) => Ok(tensor),
-            none => Ok(none.insert(Tensor::within(memory, 0, &shape, self.element)?)),
-        }
-    }
-
-    fn read(&mut self) -> &[f32] {
-        let len = self.shape.iter().product();
-        match (&mut self.memory, self.element) {
-            (None, _) => &[],
-            (Some(memory), Element::F16) => {
-                self.converted.resize(len, 0.0);
-                memory.slice_mut::<f16>(len).convert_to_f32_slice(&mut self.converted);
-                &self.converted
-            }
-            (Some(memory), _) => memory.slice_mut(len),
-        }
     }
 }

@@ -1,13 +1,15 @@
 //! The inferhost plugin for ONNX Runtime: any causal-LM graph, on the CPU or on CUDA.
 //!
 //! The runtime's library is found and loaded at run time ([`library`]), so one build of this plugin drives many
-//! versions of ONNX Runtime. A graph is understood by the names that exporters use for its inputs and outputs, its
-//! `past_key_values` stay in buffers that the runtime writes in place, and logits go straight into the host's
-//! memory where the shapes allow it.
+//! versions of ONNX Runtime. A graph is understood by the names that exporters use for its inputs and outputs, and by
+//! what its metadata says ([`conventions`]); its `past_key_values` stay in buffers of this plugin's, and logits go
+//! straight into the host's memory where the shapes allow it.
 
 mod binding;
+mod buffers;
 mod cache;
 mod config;
+mod conventions;
 mod error;
 mod lane;
 pub mod library;

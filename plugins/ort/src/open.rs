@@ -2,6 +2,7 @@
 
 use crate::binding::{Element, Memories, Runner};
 use crate::config::{ModelConfig, graph_bytes, graph_file};
+use crate::conventions::{Conventions, Growth};
 use crate::error::from_ort;
 use crate::library::{self, Library};
 use crate::options::{Device, Optimization, Options};
@@ -33,10 +34,16 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Result<OrtSession, Error> {
     let (library, environment) = library::load(&options)?;
     let session = load_graph(&environment, &graph, &options)?;
     let signature = Signature::read(&ports(session.inputs()), &ports(session.outputs()), &config)?;
-    let info = info(&signature, &config, &graph, &options, &library);
+    let conventions = conventions(&session)?;
+    let info = info(&signature, conventions, &config, &graph, &options, &library);
     let runner = Runner::new(session, signature.inputs(), signature.outputs())?;
     let memories = Memories::new(&runner, options.device)?;
-    Ok(OrtSession::new(runner, memories, signature, info))
+    Ok(OrtSession::new(runner, memories, signature, conventions, info))
+}
+
+fn conventions(session: &Session) -> Result<Conventions, Error> {
+    let metadata = session.metadata().map_err(|e| from_ort("read the graph's metadata", &e))?;
+    Conventions::read(|key| metadata.custom(key))
 }
 
 fn load_graph(environment: &Environment, graph: &Path, options: &Options) -> Result<Session, Error> {
@@ -95,6 +102,7 @@ fn ports(outlets: &[Outlet]) -> Vec<Port> {
 
 fn info(
     signature: &Signature,
+    conventions: Conventions,
     config: &ModelConfig,
     graph: &Path,
     options: &Options,
@@ -105,6 +113,11 @@ fn info(
         Device::Cpu => "CPUExecutionProvider",
         Device::Cuda(_) => "CUDAExecutionProvider",
     };
+    let kv_cache = match conventions.growth {
+        _ if signature.cache.is_empty() => "none",
+        Growth::Concatenated => "past_key_values",
+        Growth::InPlace => "past_key_values, in place",
+    };
     let details = [
         ("provider", provider.to_string()),
         ("library", library.path.display().to_string()),
@@ -113,7 +126,7 @@ fn info(
         ("spinning", options.spinning.to_string()),
         ("arena", options.arena.to_string()),
         ("logits", if signature.keep.is_some() { "last" } else { "all positions" }.to_string()),
-        ("kv_cache", if signature.cache.is_empty() { "none" } else { "past_key_values" }.to_string()),
+        ("kv_cache", kv_cache.to_string()),
     ];
     SessionInfo {
         device: options.device.to_string(),

@@ -1,6 +1,7 @@
 //! An open graph: batches to lanes, lanes to logits, logits to what was asked for.
 
 use crate::binding::{Element, Memories, Runner};
+use crate::conventions::Conventions;
 use crate::lane::{Lane, Target};
 use crate::logprob::logprob;
 use crate::signature::Signature;
@@ -21,26 +22,35 @@ pub struct OrtSession {
     memories: Memories,
     runner: Runner,
     signature: Signature,
+    conventions: Conventions,
     info: SessionInfo,
     /// The last step's logits, `[rows, vocab]`.
     next: Vec<f32>,
 }
 
 impl OrtSession {
-    pub(crate) fn new(runner: Runner, memories: Memories, signature: Signature, info: SessionInfo) -> Self {
-        Self { lanes: Vec::new(), active: 0, memories, runner, signature, info, next: Vec::new() }
+    pub(crate) fn new(
+        runner: Runner,
+        memories: Memories,
+        signature: Signature,
+        conventions: Conventions,
+        info: SessionInfo,
+    ) -> Self {
+        let (lanes, next) = (Vec::new(), Vec::new());
+        Self { lanes, active: 0, memories, runner, signature, conventions, info, next }
     }
 
-    /// Lays the batch out over lanes.
+    /// Lays the batch out over lanes, of which each can be stepped until the longest row has `capacity` positions.
     fn start_lanes(&mut self, batch: Batch<'_>, capacity: usize) -> Result<(), Error> {
         let rows: Vec<&[u32]> = batch.iter().collect();
-        let together = batch.is_uniform() || self.signature.takes_padding();
+        let together = batch.is_uniform() || self.signature.takes_padding(self.conventions.padding);
         let groups = if together { vec![(0..rows.len()).collect()] } else { by_length(&rows) };
         self.active = groups.len();
         while self.lanes.len() < self.active {
-            self.lanes.push(Lane::new(&self.signature, &self.memories));
+            self.lanes.push(Lane::new(&self.signature, self.conventions, &self.memories));
         }
-        self.lanes.iter_mut().zip(groups).try_for_each(|(lane, group)| lane.start(&rows, group, capacity))
+        let more = capacity - batch.longest();
+        self.lanes.iter_mut().zip(groups).try_for_each(|(lane, group)| lane.start(&rows, group, more))
     }
 
     /// Runs the lanes and writes their logits where row number `i` of the batch has its own, from position

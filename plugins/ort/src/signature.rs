@@ -3,6 +3,7 @@
 
 use crate::binding::Element;
 use crate::config::ModelConfig;
+use crate::conventions::Padding;
 use inferhost_plugin_api::Error;
 
 const UNDERSTOOD: &str = "input_ids, attention_mask, position_ids, past_key_values.N.key, past_key_values.N.value, \
@@ -99,10 +100,14 @@ impl Signature {
         std::iter::once("logits").chain(self.cache.iter().map(|port| port.present.as_str()))
     }
 
-    /// Whether rows of different lengths can share a run: a mask hides the padding, positions count from the first
-    /// real token.
-    pub(crate) fn takes_padding(&self) -> bool {
-        self.mask.is_some() && self.positions.is_some()
+    /// Whether rows of different lengths can share a run, padded on that side. On the left, the mask must hide the
+    /// padding and positions must count from the first real token; on the right, the mask alone tells each row's own
+    /// length.
+    pub(crate) fn takes_padding(&self, side: Padding) -> bool {
+        match side {
+            Padding::Left => self.mask.is_some() && self.positions.is_some(),
+            Padding::Right => self.mask.is_some(),
+        }
     }
 
     /// `f16` or `f32`, whichever crosses the graph's edge.
@@ -236,7 +241,7 @@ mod tests {
         assert!(signature.cache.iter().all(|port| port.heads == 4 && port.head_dim == 12));
         assert_eq!((signature.vocab_size, signature.precision()), (512, "f16"));
         assert_eq!(signature.keep.as_ref().map(|keep| keep.rank), Some(0));
-        assert!(!signature.takes_padding());
+        assert!(!signature.takes_padding(Padding::Left) && signature.takes_padding(Padding::Right));
     }
 
     #[test]

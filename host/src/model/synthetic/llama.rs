@@ -73,7 +73,7 @@ impl LlamaShape {
     pub(super) fn check(&self) -> Result<(), String> {
         divides(("heads", self.heads), ("embd", self.embd))?;
         divides(("kv_heads", self.kv_heads()), ("heads", self.heads))?;
-        if self.head_dim() % 2 != 0 {
+        if !self.head_dim().is_multiple_of(2) {
             let dim = self.head_dim();
             return Err(format!("embd / heads is {dim}; halves of a head turn together, so it must be even"));
         }
