@@ -41,15 +41,18 @@ fn verify(all: &[Stored]) -> Result<(), AppError> {
     if damaged == 0 {
         return print(&total(all, "verified"));
     }
-    Err(AppError::failed(format!("{damaged} of {} artifacts are damaged; they are built again on use", all.len())))
+    Err(AppError::failed(format!(
+        "{damaged} of {} artifacts are damaged; they are built again on use",
+        all.len()
+    )))
 }
 
 fn line(stored: &Stored) -> String {
     let key = stored.folder.file_name().unwrap_or_default().to_string_lossy();
-    let what = stored.info.as_ref().map_or_else(
-        || "cannot be read".to_string(),
-        |info| format!("{} of {}", info.name, info.model),
-    );
+    let what = stored
+        .info
+        .as_ref()
+        .map_or_else(|| "cannot be read".to_string(), |info| format!("{} of {}", info.name, info.model));
     let age = stored.built.and_then(|built| SystemTime::now().duration_since(built).ok());
     let days = age.map_or_else(|| "?".into(), |age| (age.as_secs() / DAY).to_string());
     format!("{key}  {:>9.1} MB  {days:>3} days  {what}", stored.bytes as f64 / 1e6)

@@ -6,6 +6,7 @@ use crate::cli::ConformanceArgs;
 use crate::error::AppError;
 use crate::model;
 use crate::output::print;
+use crate::run::Starter;
 use inferhost_plugin_api::{ModelForm, Plugin, conformance};
 use std::path::{Path, PathBuf};
 
@@ -16,11 +17,13 @@ pub(super) fn execute(args: &ConformanceArgs) -> Result<(), AppError> {
     let plugin = Plugin::load(&chosen.file.path).map_err(AppError::bad_input)?;
     let options = serde_json::Value::Object(chosen.options.clone());
     let forms = plugin.describe(&options).map_err(AppError::bad_input)?.forms;
+    let logs = tempfile::tempdir().map_err(AppError::failed)?;
+    let starter = Starter::new(logs.path()).map_err(AppError::failed)?;
     let suite = conformance::Suite {
         plugin,
         options,
         tolerance: conformance::Tolerance { logits: args.tolerance, logprobs: args.tolerance },
-        prepare: &|folder| prepared(folder, &chosen, &forms, &cache),
+        prepare: &|folder| prepared(folder, &chosen, &forms, &cache, &starter),
     };
     let report = suite.run(&cases);
     print(report.to_string().trim_end())?;
@@ -36,10 +39,11 @@ fn prepared(
     chosen: &Chosen,
     forms: &[ModelForm],
     cache: &Path,
+    starter: &Starter,
 ) -> Result<(PathBuf, ModelForm), String> {
     let spec = folder.to_str().ok_or("its path is not UTF-8")?;
     let model = model::resolve(spec, cache).map_err(|e| e.to_string())?;
-    let prepared = chosen.prepare(&model, forms, cache).map_err(|e| e.message)?;
+    let prepared = chosen.prepare(&model, forms, cache, starter).map_err(|e| e.message)?;
     Ok((prepared.path, prepared.form))
 }
 

@@ -59,8 +59,8 @@ pub(super) fn execute(args: &PrepareArgs) -> Result<(), AppError> {
 
 /// A folder that is not there yet, or is empty.
 fn free_place(out: &Path) -> Result<&Path, AppError> {
-    match fs::read_dir(out) {
-        Ok(mut entries) if entries.next().is_some() => Err(AppError::bad_input(format!(
+    match fs::read_dir(out).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => Err(AppError::bad_input(format!(
             "--out {}: the folder is not empty; name a new one",
             out.display()
         ))),
@@ -113,7 +113,8 @@ fn description(
         format!("  built       {built} {:.2} s", info.build_seconds),
     ];
     if let Some(calibration) = &info.calibration {
-        let corpus = calibration.corpus.as_deref().unwrap_or("random token ids (give corpus=FILE for real text)");
+        let corpus =
+            calibration.corpus.as_deref().unwrap_or("random token ids (give corpus=FILE for real text)");
         lines.push(format!("  calibrated  on {} tokens of {corpus}", calibration.tokens));
     }
     lines.push(match checked {
@@ -139,7 +140,9 @@ fn verdict(checked: Option<Result<Agreement, String>>, artifact: &Artifact) -> R
             artifact.precision.name()
         ))),
         Some(Err(problem)) if artifact.dialect == Dialect::Ort && !problem.contains("no plugin") => {
-            Err(AppError::failed(format!("the artifact could not be checked: {problem}; --no-check leaves that out")))
+            Err(AppError::failed(format!(
+                "the artifact could not be checked: {problem}; --no-check leaves that out"
+            )))
         }
         _ => Ok(()),
     }

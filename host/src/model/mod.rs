@@ -27,7 +27,7 @@ pub use resolve::{ModelKind, ResolvedModel, check_claim, resolve};
 pub use source::ModelSource;
 pub use tensors::TensorSpec;
 #[cfg(test)]
-pub(crate) use tensors::gpt2_parameters;
+pub(crate) use tensors::parameters;
 pub use tokenizer::{Tokenizer, TokenizerFiles};
 pub use weights::Weights;
 

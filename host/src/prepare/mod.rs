@@ -59,7 +59,11 @@ enum Route {
     Build(Artifact),
 }
 
-fn route(model: &ResolvedModel, forms: &[ModelForm], asked: Option<&Artifact>) -> Result<Route, PrepareError> {
+fn route(
+    model: &ResolvedModel,
+    forms: &[ModelForm],
+    asked: Option<&Artifact>,
+) -> Result<Route, PrepareError> {
     let opens = |form: ModelForm| forms.contains(&form);
     let unsuited = |problem: String| PrepareError::Unsuited { spec: model.spec.clone(), problem };
     let known: Vec<&str> = forms.iter().map(|form| form.name()).collect();

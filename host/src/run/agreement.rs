@@ -58,21 +58,19 @@ impl Checker<'_> {
     ) -> Result<Agreement, String> {
         let vocab = model.config.vocab_size.unwrap_or(1).max(1);
         let longest = model.config.context_length.unwrap_or(u32::MAX).max(1);
-        let row = |length: u32| (0..length.min(longest)).map(|at| (at * 7919 + length * 104_729) % vocab).collect();
+        let row =
+            |length: u32| (0..length.min(longest)).map(|at| (at * 7919 + length * 104_729) % vocab).collect();
         let rows: Vec<Vec<u32>> = LENGTHS.into_iter().map(row).collect();
-        let source = Prepared {
-            path: model.folder.clone(),
-            form: ModelForm::HuggingFace,
-            artifact: None,
-            note: None,
-        };
+        let source =
+            Prepared { path: model.folder.clone(), form: ModelForm::HuggingFace, artifact: None, note: None };
         let in_64_bits = Map::from_iter([("dtype".to_string(), json!("f64"))]);
         let (oracle, found) = std::thread::scope(|scope| {
             let oracle = scope.spawn(|| self.logits("candle", &source, &in_64_bits, &rows));
             let found = self.logits("ort", prepared, &Map::new(), &rows);
             (oracle.join().unwrap_or_else(|_| Err("its thread ended".into())), found)
         });
-        let (oracle, found) = (oracle.map_err(|e| format!("candle: {e}"))?, found.map_err(|e| format!("ort: {e}"))?);
+        let (oracle, found) =
+            (oracle.map_err(|e| format!("candle: {e}"))?, found.map_err(|e| format!("ort: {e}"))?);
         Ok(compare(&oracle, &found, tolerance(precision)))
     }
 
@@ -84,7 +82,8 @@ impl Checker<'_> {
         rows: &[Vec<u32>],
     ) -> Result<Vec<Vec<f64>>, String> {
         let file = self.folders.find(plugin).map_err(|e| e.to_string())?;
-        let started = self.starter.start(&format!("check-{plugin}"), &BTreeMap::new()).map_err(|e| e.to_string())?;
+        let started =
+            self.starter.start(&format!("check-{plugin}"), &BTreeMap::new()).map_err(|e| e.to_string())?;
         let mut worker = started.map_err(text)?;
         ask(worker.as_mut(), Request::Load { plugin: file.path })?;
         ask(worker.as_mut(), open_request(prepared, options))?;

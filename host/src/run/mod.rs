@@ -4,11 +4,11 @@
 
 mod agreement;
 mod backend;
+mod calibrate;
 mod events;
 mod exchange;
 mod first_manifest;
 mod group;
-mod calibrate;
 mod ledger;
 mod matrix;
 mod recording;

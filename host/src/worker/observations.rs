@@ -20,10 +20,17 @@ impl Observations {
     ///
     /// # Errors
     /// The plugin's own, a graph that is too narrow, and values that are not finite.
-    pub(super) fn add(&mut self, session: &mut OpenSession, rows: &Rows, widths: &[u32]) -> Result<(), Error> {
+    pub(super) fn add(
+        &mut self,
+        session: &mut OpenSession,
+        rows: &Rows,
+        widths: &[u32],
+    ) -> Result<(), Error> {
         let width = session.info().vocab_size as usize;
         if widths.iter().map(|&n| n as usize).sum::<usize>() > width {
-            return Err(Error::internal(format!("the graph gives {width} values, fewer than there are activations")));
+            return Err(Error::internal(format!(
+                "the graph gives {width} values, fewer than there are activations"
+            )));
         }
         self.histograms.resize_with(widths.len(), Histogram::default);
         let rows: Vec<Vec<u32>> = rows.batch().iter().map(<[u32]>::to_vec).collect();
@@ -49,8 +56,11 @@ impl Observations {
             return Err(Error::new(ErrorKind::NumericalFault, "an activation is NaN or infinite"));
         }
         let starts = widths.iter().scan(0, |next, &n| Some(std::mem::replace(next, *next + n as usize)));
-        let mut groups: Vec<(usize, usize, &mut Histogram)> =
-            starts.zip(widths).zip(&mut self.histograms).map(|((start, &n), to)| (start, n as usize, to)).collect();
+        let mut groups: Vec<(usize, usize, &mut Histogram)> = starts
+            .zip(widths)
+            .zip(&mut self.histograms)
+            .map(|((start, &n), to)| (start, n as usize, to))
+            .collect();
         let threads = thread::available_parallelism().map_or(1, Into::into);
         let share = groups.len().div_ceil(threads).max(1);
         thread::scope(|scope| {

@@ -2,7 +2,8 @@
 //! stored in and what is computed in. Claims are held against this.
 
 use super::proto::{
-    AttributeProto, BFLOAT16, FLOAT, FLOAT16, GraphProto, INT4, INT8, ModelProto, NodeProto, TensorProto, UINT8,
+    AttributeProto, BFLOAT16, FLOAT, FLOAT16, GraphProto, INT4, INT8, ModelProto, NodeProto, TensorProto,
+    UINT8,
 };
 use crate::model::ModelError;
 use prost::Message;
@@ -67,7 +68,8 @@ fn coverage(graph: &GraphProto) -> Coverage {
         let Some(product) = view.product(node) else { continue };
         *coverage.products.entry(product.computed.into()).or_default() += 1;
         if counted.insert(product.weight.name.as_deref().unwrap_or_default()) {
-            *coverage.weight_bytes.entry(product.stored.into()).or_default() += bytes(product.weight, product.stored);
+            *coverage.weight_bytes.entry(product.stored.into()).or_default() +=
+                bytes(product.weight, product.stored);
         }
     }
     coverage
@@ -88,7 +90,8 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn new(graph: &'a GraphProto) -> Self {
-        let makers = graph.node.iter().flat_map(|node| node.output.iter().map(move |out| (out.as_str(), node)));
+        let makers =
+            graph.node.iter().flat_map(|node| node.output.iter().map(move |out| (out.as_str(), node)));
         let weights = graph.initializer.iter().filter_map(|one| Some((one.name.as_deref()?, one)));
         Self { makers: makers.collect(), weights: weights.collect() }
     }
@@ -96,14 +99,20 @@ impl<'a> View<'a> {
     fn product(&self, node: &'a NodeProto) -> Option<Product<'a>> {
         let op = node.op_type.as_deref().unwrap_or_default();
         let weight_at = match op {
-            "MatMul" | "FusedMatMul" | "Gemm" | "MatMulInteger" | "MatMulIntegerToFloat" | "MatMulNBits"
+            "MatMul"
+            | "FusedMatMul"
+            | "Gemm"
+            | "MatMulInteger"
+            | "MatMulIntegerToFloat"
+            | "MatMulNBits"
             | "DynamicQuantizeMatMul" => 1,
             "QLinearMatMul" | "QGemm" => 3,
             _ => return None,
         };
         let (weight, dequantised) = self.weight(node.input.get(weight_at)?)?;
         let bits = integer(node, "bits").unwrap_or(4);
-        let stored = if op == "MatMulNBits" { if bits == 4 { "int4" } else { "int8" } } else { name_of(weight)? };
+        let stored =
+            if op == "MatMulNBits" { if bits == 4 { "int4" } else { "int8" } } else { name_of(weight)? };
         let is_float_product = matches!(op, "MatMul" | "FusedMatMul" | "Gemm");
         let computed = match op {
             "MatMulNBits" if integer(node, "accuracy_level") != Some(4) => "fp32",
@@ -192,7 +201,11 @@ mod tests {
             op_type: Some(op.into()),
             attribute: attributes
                 .iter()
-                .map(|&(name, i)| AttributeProto { name: Some(name.into()), i: Some(i), ..Default::default() })
+                .map(|&(name, i)| AttributeProto {
+                    name: Some(name.into()),
+                    i: Some(i),
+                    ..Default::default()
+                })
                 .collect(),
             ..Default::default()
         }
@@ -230,7 +243,8 @@ mod tests {
             ..Default::default()
         };
         let found = coverage(&graph);
-        let bytes = [("fp32", 64), ("bf16", 32), ("int8", 16), ("int4", 32)].map(|(name, n)| (name.into(), n));
+        let bytes =
+            [("fp32", 64), ("bf16", 32), ("int8", 16), ("int4", 32)].map(|(name, n)| (name.into(), n));
         assert_eq!(found.weight_bytes, BTreeMap::from(bytes));
         let products = [("fp32", 3), ("int8", 2)].map(|(name, n)| (name.into(), n));
         assert_eq!(found.products, BTreeMap::from(products));

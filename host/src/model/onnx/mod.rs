@@ -1,7 +1,7 @@
 //! ONNX files: the messages of the format, and what can be read off a graph without a runtime.
 
-pub mod proto;
 mod inspect;
+pub mod proto;
 mod summary;
 
 pub use inspect::{Coverage, Inspection, inspect};

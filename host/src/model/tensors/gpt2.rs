@@ -37,7 +37,7 @@ pub(super) fn tensors(config: &Gpt2Config, layers: u32) -> Vec<TensorSpec> {
 }
 
 /// The number of parameters.
-pub(crate) fn parameters(config: &Gpt2Config) -> u128 {
+pub(super) fn parameters(config: &Gpt2Config) -> u128 {
     let [width, inner, vocab, context, layers] =
         [config.n_embd, config.n_inner, config.vocab_size, config.n_positions, config.n_layer]
             .map(u128::from);

@@ -8,8 +8,6 @@ mod gpt2;
 mod llama;
 
 #[cfg(test)]
-pub(crate) use gpt2::parameters as gpt2_parameters;
-
 use super::{Architecture, ModelError, Weights};
 
 /// A tensor that a model must have.

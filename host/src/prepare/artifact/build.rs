@@ -40,18 +40,22 @@ pub(crate) fn ensure(
         built = true;
         let seen = match &plan {
             None => None,
-            Some(plan) => Some(calibrate::histograms(model, plan, observer.ok_or_else(|| no_observer(model))?)?),
+            Some(plan) => {
+                Some(calibrate::histograms(model, plan, observer.ok_or_else(|| no_observer(model))?)?)
+            }
         };
         build(artifact, model, seen.as_ref(), partial)
     };
     let check = |folder: &Path| store::intact(folder, cache_dir);
     let info = cache::build_once(&folder, check, build, PrepareError::io(&folder))?;
-    let note = (was_there && built).then(|| format!("{artifact} of {} was damaged in the cache and has been built again", model.spec));
+    let note = (was_there && built)
+        .then(|| format!("{artifact} of {} was damaged in the cache and has been built again", model.spec));
     Ok(Ensured { folder, info, note })
 }
 
 fn no_observer(model: &ResolvedModel) -> PrepareError {
-    let problem = "int8-qdq is calibrated by running the model, and there is no plugin for that; build the ort plugin";
+    let problem =
+        "int8-qdq is calibrated by running the model, and there is no plugin for that; build the ort plugin";
     PrepareError::Unsuited { spec: model.spec.clone(), problem: problem.into() }
 }
 
@@ -75,7 +79,9 @@ fn build(
 ) -> Result<(), PrepareError> {
     let start = Instant::now();
     let ranges = match (&artifact.precision, seen) {
-        (Precision::Int8Qdq(calibration), Some(seen)) => Some(Ranges::new(&seen.histograms, calibration.method)),
+        (Precision::Int8Qdq(calibration), Some(seen)) => {
+            Some(Ranges::new(&seen.histograms, calibration.method))
+        }
         _ => None,
     };
     let written = onnx::write(model, artifact, ranges.as_ref(), folder)?;

@@ -100,7 +100,8 @@ mod tests {
     fn artifacts_are_listed_verified_and_pruned() {
         let cache = tempfile::tempdir().unwrap();
         assert!(list(cache.path()).unwrap().is_empty());
-        let model = model::resolve("synthetic:gpt2?layers=1&embd=16&heads=2&vocab=31&ctx=8", cache.path()).unwrap();
+        let model =
+            model::resolve("synthetic:gpt2?layers=1&embd=16&heads=2&vocab=31&ctx=8", cache.path()).unwrap();
         for name in ["onnx-fp32", "onnx-fp16"] {
             ensure(&name.parse::<Artifact>().unwrap(), &model, cache.path(), None).unwrap();
         }

@@ -28,7 +28,9 @@ impl Corpus {
     pub(super) fn read(model: &ResolvedModel, calibration: &Calibration) -> Result<Self, String> {
         let row = TOKENS.min(model.config.context_length.map_or(TOKENS, |context| context as usize));
         let tokens = match &calibration.corpus {
-            Some(path) => tokens(model, path).map_err(|problem| format!("corpus {}: {problem}", path.display()))?,
+            Some(path) => {
+                tokens(model, path).map_err(|problem| format!("corpus {}: {problem}", path.display()))?
+            }
             None => random(model, calibration.samples.map_or(RANDOM_SAMPLES, |n| n as usize) * ROWS * row),
         };
         let batches = batches(&tokens, row, calibration.samples)?;
@@ -57,7 +59,10 @@ fn batches(tokens: &[u32], row: usize, samples: Option<u32>) -> Result<Vec<Vec<V
 fn tokens(model: &ResolvedModel, path: &Path) -> Result<Vec<u32>, String> {
     let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
     if path.extension().is_none_or(|extension| extension != "json") {
-        return model.load_tokenizer().and_then(|tokenizer| tokenizer.encode(&text)).map_err(|e| e.to_string());
+        return model
+            .load_tokenizer()
+            .and_then(|tokenizer| tokenizer.encode(&text))
+            .map_err(|e| e.to_string());
     }
     let flat: Result<Vec<u32>, _> = serde_json::from_str(&text);
     let ids = flat.or_else(|_| serde_json::from_str::<Vec<Vec<u32>>>(&text).map(|lists| lists.concat()));
@@ -88,7 +93,10 @@ mod tests {
         assert_eq!(batches(&tokens, 128, None).unwrap().len(), 4);
         assert_eq!(batches(&tokens, 128, Some(2)).unwrap()[1][7].last(), Some(&2047));
         let message = batches(&tokens, 128, Some(5)).unwrap_err();
-        assert!(message.starts_with("the corpus has 5000 tokens, and 5 samples of 8x128 take 5120"), "{message}");
+        assert!(
+            message.starts_with("the corpus has 5000 tokens, and 5 samples of 8x128 take 5120"),
+            "{message}"
+        );
         assert!(batches(&tokens[..9], 128, None).unwrap_err().contains("1 samples"));
     }
 }

@@ -29,7 +29,7 @@ impl Default for Grid {
 }
 
 /// The range that `method` makes of what was seen; it holds 0.
-pub fn range(seen: &Histogram, method: Method) -> (f32, f32) {
+pub(super) fn range(seen: &Histogram, method: Method) -> (f32, f32) {
     let (low, high) = match method {
         Method::MinMax => (seen.min, seen.max),
         Method::Percentile => seen.without_tails(TAIL),
@@ -43,7 +43,7 @@ pub fn range(seen: &Histogram, method: Method) -> (f32, f32) {
 
 /// Unsigned with a zero point for ONNX Runtime, whose fastest kernels take that; signed and symmetric for readers
 /// that know nothing else.
-pub fn grid((low, high): (f32, f32), dialect: Dialect) -> Grid {
+pub(super) fn grid((low, high): (f32, f32), dialect: Dialect) -> Grid {
     let positive = |scale: f32| if scale > f32::MIN_POSITIVE { scale } else { 1.0 };
     match dialect {
         Dialect::Ort => {
@@ -51,9 +51,7 @@ pub fn grid((low, high): (f32, f32), dialect: Dialect) -> Grid {
             let zero_point = (-low / scale).round_ties_even().clamp(0.0, 255.0) as u8;
             Grid { scale, zero_point, data_type: UINT8 }
         }
-        Dialect::Portable => {
-            Grid { scale: positive(high.max(-low) / 127.0), zero_point: 0, data_type: INT8 }
-        }
+        Dialect::Portable => Grid { scale: positive(high.max(-low) / 127.0), zero_point: 0, data_type: INT8 },
     }
 }
 
@@ -97,8 +95,9 @@ mod tests {
 
     fn bell_with_outlier() -> Histogram {
         let mut histogram = Histogram::default();
-        let values: Vec<f32> =
-            (0..200_000).map(|i| (0..12).map(|k| ((i * 7 + k * 131) as f32 * 0.6180).fract()).sum::<f32>() - 6.0).collect();
+        let values: Vec<f32> = (0..200_000)
+            .map(|i| (0..12).map(|k| ((i * 7 + k * 131) as f32 * 0.6180).fract()).sum::<f32>() - 6.0)
+            .collect();
         histogram.add(&values);
         histogram.add(&[300.0]);
         histogram

@@ -70,7 +70,9 @@ pub(in crate::prepare) fn histograms(
     let observed = onnx::write_observer(model, graph.path())?;
     let widths: Vec<u32> = observed.iter().map(|(_, width)| *width).collect();
     let batches = &plan.corpus.batches;
-    let found = observer.observe(graph.path(), &widths, batches).map_err(|e| unsuited(format!("calibration: {e}")))?;
+    let found = observer
+        .observe(graph.path(), &widths, batches)
+        .map_err(|e| unsuited(format!("calibration: {e}")))?;
     if found.len() != observed.len() {
         return Err(unsuited(format!("calibration saw {} activations of {}", found.len(), observed.len())));
     }

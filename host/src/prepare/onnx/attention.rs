@@ -132,7 +132,8 @@ impl Writer<'_> {
         let sizes = self.g.integers("halves", &[half, half]);
         let split = format!("{name}/halves");
         self.g.push("Split", None, &split, &[value, &sizes], &[int("axis", -1)], &[first, second]);
-        let mut product = |part: &str, a: &str, b: &str| self.g.node("Mul", &format!("{name}/{part}"), &[a, b], &[]);
+        let mut product =
+            |part: &str, a: &str, b: &str| self.g.node("Mul", &format!("{name}/{part}"), &[a, b], &[]);
         let [a, b] = [product("first_cos", first, cos), product("second_sin", second, sin)];
         let [c, d] = [product("second_cos", second, cos), product("first_sin", first, sin)];
         let first = self.g.node("Sub", &format!("{name}/turned_first"), &[&a, &b], &[]);
@@ -184,4 +185,3 @@ impl Writer<'_> {
         self.g.node("Reshape", &name("joined"), &[&by_position, &shape], &[])
     }
 }
-

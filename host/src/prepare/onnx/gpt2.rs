@@ -8,8 +8,11 @@ use crate::model::Gpt2Config;
 pub(super) fn decoder(config: &Gpt2Config) -> Decoder {
     let width = config.n_embd;
     let embedding = table("wte.weight", config.vocab_size, width);
-    let head =
-        if config.tie_word_embeddings { embedding.clone() } else { table("lm_head.weight", config.vocab_size, width) };
+    let head = if config.tie_word_embeddings {
+        embedding.clone()
+    } else {
+        table("lm_head.weight", config.vocab_size, width)
+    };
     Decoder {
         width,
         heads: config.n_head,
@@ -59,11 +62,23 @@ fn norm(config: &Gpt2Config, name: &str) -> Norm {
 fn conv_1d(name: &str, inputs: u32, outputs: u32) -> Linear {
     let weight = format!("{name}.weight");
     Linear {
-        matrix: Matrix { tensors: vec![weight.clone()], name: weight, inputs, outputs, order: Order::InputsFirst },
+        matrix: Matrix {
+            tensors: vec![weight.clone()],
+            name: weight,
+            inputs,
+            outputs,
+            order: Order::InputsFirst,
+        },
         bias: Some(Vector::of(&format!("{name}.bias"), outputs)),
     }
 }
 
 fn table(name: &str, rows: u32, width: u32) -> Matrix {
-    Matrix { name: name.into(), tensors: vec![name.into()], inputs: width, outputs: rows, order: Order::OutputsFirst }
+    Matrix {
+        name: name.into(),
+        tensors: vec![name.into()],
+        inputs: width,
+        outputs: rows,
+        order: Order::OutputsFirst,
+    }
 }

@@ -1,12 +1,12 @@
 //! Products with a weight matrix, in each precision and dialect, and the embedding, which is one too.
 
-use super::encode::{Encoding, Float, Matrix, Order, Recipe, Scales, Vector};
 use super::decoder::Linear;
+use super::encode::{Encoding, Float, Matrix, Order, Recipe, Scales, Vector};
 use super::graph::int;
+use super::observe::Observed;
 use super::writer::Writer;
 use crate::model::onnx::proto::{AttributeProto, FLOAT};
 use crate::prepare::artifact::{Dialect, Precision};
-use super::observe::Observed;
 
 /// Block of the 8-bit embedding and head beside 4-bit weights.
 const TABLE_BLOCK: u32 = 128;
@@ -32,7 +32,11 @@ impl Writer<'_> {
 
     /// `input` `[batch, sequence, inputs]` times `matrix`, without a bias.
     pub(super) fn product(&mut self, name: &str, input: &str, matrix: &Matrix) -> String {
-        self.observed.push(Observed { matrix: matrix.name.clone(), value: input.into(), width: matrix.inputs });
+        self.observed.push(Observed {
+            matrix: matrix.name.clone(),
+            value: input.into(),
+            width: matrix.inputs,
+        });
         let is_ort = self.artifact.dialect == Dialect::Ort;
         match self.artifact.precision.clone() {
             Precision::Fp32 | Precision::Fp16 | Precision::Bf16 => self.float_product(name, input, matrix),
@@ -110,12 +114,7 @@ impl Writer<'_> {
         self.dequantised(matrix, &[&weight, &scale], &attributes)
     }
 
-    fn dequantised(
-        &mut self,
-        matrix: &Matrix,
-        inputs: &[&str],
-        attributes: &[AttributeProto],
-    ) -> String {
+    fn dequantised(&mut self, matrix: &Matrix, inputs: &[&str], attributes: &[AttributeProto]) -> String {
         self.g.node("DequantizeLinear", &format!("{}/float", matrix.name), inputs, attributes)
     }
 
@@ -142,10 +141,18 @@ impl Writer<'_> {
         let parts = ["int8", "scale", "zero_point"].map(|part| format!("{input}/{part}"));
         let [quantised, scale, zero_point] = parts.each_ref().map(String::as_str);
         if self.quantised.insert(input.into()) {
-            self.g.push("DynamicQuantizeLinear", None, quantised, &[input], &[], &[quantised, scale, zero_point]);
+            self.g.push(
+                "DynamicQuantizeLinear",
+                None,
+                quantised,
+                &[input],
+                &[],
+                &[quantised, scale, zero_point],
+            );
         }
         let [weight, weight_scale] = self.int8(matrix, scales);
-        let sums = self.g.node("MatMulInteger", &format!("{name}/sums"), &[quantised, &weight, zero_point], &[]);
+        let sums =
+            self.g.node("MatMulInteger", &format!("{name}/sums"), &[quantised, &weight, zero_point], &[]);
         let sums = self.g.node("Cast", &format!("{name}/floats"), &[&sums], &[int("to", FLOAT.into())]);
         let scale = self.g.node("Mul", &format!("{name}/scale"), &[scale, &weight_scale], &[]);
         self.g.node("Mul", name, &[&sums, &scale], &[])
@@ -159,7 +166,8 @@ impl Writer<'_> {
         }
         let grid = self.ranges.map(|ranges| ranges.grid(matrix, self.artifact.dialect)).unwrap_or_default();
         let scale = self.g.float(&format!("{input}/scale"), grid.scale);
-        let zero_point = self.g.constant(&format!("{input}/zero_point"), grid.data_type, vec![], vec![grid.zero_point]);
+        let zero_point =
+            self.g.constant(&format!("{input}/zero_point"), grid.data_type, vec![], vec![grid.zero_point]);
         let quantised =
             self.g.node("QuantizeLinear", &format!("{input}/int8"), &[input, &scale, &zero_point], &[]);
         self.g.node("DequantizeLinear", &name, &[&quantised, &scale, &zero_point], &[])
@@ -190,12 +198,8 @@ impl Writer<'_> {
         let [weight, scale] = self.blocks(matrix, 8, block);
         let dims = [matrix.outputs, matrix.inputs];
         let rows = self.g.same(&format!("{}.rows", matrix.name), &weight, &dims);
-        let attributes = [
-            int("bits", 8),
-            int("block_size", block.into()),
-            int("gather_axis", 0),
-            int("quantize_axis", 1),
-        ];
+        let attributes =
+            [int("bits", 8), int("block_size", block.into()), int("gather_axis", 0), int("quantize_axis", 1)];
         self.g.contrib("GatherBlockQuantized", "embeddings/tokens", &[&rows, ids, &scale], &attributes)
     }
 
@@ -232,5 +236,3 @@ impl Writer<'_> {
         self.cast(value, from, to)
     }
 }
-
-

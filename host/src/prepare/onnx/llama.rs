@@ -41,7 +41,11 @@ fn block(config: &LlamaConfig, layer: u32) -> Layer {
         let tensors: Vec<&str> = weights.iter().map(String::as_str).collect();
         Linear {
             matrix: matrix(&format!("{name}.{joined}.weight"), &tensors, inputs, outputs),
-            bias: biased.then(|| Vector { name: format!("{name}.{joined}.bias"), tensors: biases, len: outputs }),
+            bias: biased.then(|| Vector {
+                name: format!("{name}.{joined}.bias"),
+                tensors: biases,
+                len: outputs,
+            }),
         }
     };
     let one = |part: &str, inputs, outputs, biased: bool| linear(part, &[part], inputs, outputs, biased);

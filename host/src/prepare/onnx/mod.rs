@@ -20,7 +20,7 @@ mod places;
 mod tests;
 mod writer;
 
-use super::artifact::{Artifact, Precision};
+use super::artifact::Artifact;
 use super::calibrate::Ranges;
 use super::{ArtifactFile, PrepareError};
 use crate::model::{Architecture, ResolvedModel, Weights};
@@ -53,7 +53,6 @@ pub(super) fn write(
     let writer = Writer::new(&decoder, artifact, ranges).model();
     let mut properties = vec![
         ("inferhost.writer", WRITER.to_string()),
-        
         ("inferhost.precision", artifact.precision.name().to_string()),
         ("inferhost.model_sha256", model.sha256.clone()),
     ];
@@ -85,15 +84,9 @@ fn decoder(model: &ResolvedModel) -> Result<Decoder, PrepareError> {
         Architecture::Gpt2(config) => Ok(gpt2::decoder(config)),
         Architecture::Llama(config) => Ok(llama::decoder(config)),
         Architecture::Unknown => {
-            let problem = "no graph can be written for its architecture; export it as ONNX and name that folder";
+            let problem =
+                "no graph can be written for its architecture; export it as ONNX and name that folder";
             Err(PrepareError::Unsuited { spec: model.spec.clone(), problem: problem.into() })
         }
-    }
-}
-
-impl Precision {
-    /// Whether activations' ranges have to be known.
-    pub(super) const fn needs_ranges(&self) -> bool {
-        matches!(self, Self::Int8Qdq(_))
     }
 }

@@ -45,7 +45,13 @@ impl Writer<'_> {
     }
 
     /// Adds `branch` and its `bias` to the residual stream and normalises the sum.
-    pub(super) fn add_norm(&mut self, norm: &Norm, residual: &str, branch: &str, bias: Option<&Vector>) -> Normed {
+    pub(super) fn add_norm(
+        &mut self,
+        norm: &Norm,
+        residual: &str,
+        branch: &str,
+        bias: Option<&Vector>,
+    ) -> Normed {
         let name = norm.weight.name.trim_end_matches(".weight").to_string();
         let sum = format!("{name}/residual");
         if self.artifact.dialect == Dialect::Portable {

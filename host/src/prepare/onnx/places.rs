@@ -169,4 +169,3 @@ fn rotary(writer: &mut Writer<'_>, positions: &str) -> Option<[String; 2]> {
         writer.g.node("Unsqueeze", &format!("{table}/heads"), &[&rows, &axis_1], &[])
     }))
 }
-

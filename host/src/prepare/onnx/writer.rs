@@ -9,15 +9,15 @@
 //! cache may grow in place; see [`attention`](super::attention). Else rows are padded on the left.
 
 use super::decoder::{Decoder, Layer, Linear, Mlp};
-use super::encode::{Float, Order, Recipe, Encoding};
+use super::encode::{Encoding, Float, Order, Recipe};
 use super::graph::{Dim, Graph, float, text};
 use super::norm::Normed;
 use super::observe::Observed;
-use crate::prepare::calibrate::Ranges;
 use super::places::{Kept, Places};
 use crate::model::Activation;
 use crate::model::onnx::proto::{FLOAT, INT32, INT64};
 use crate::prepare::artifact::{Artifact, Dialect, IdType, Precision};
+use crate::prepare::calibrate::Ranges;
 use std::collections::BTreeSet;
 
 pub(super) const BATCH: Dim = Dim::Named("batch");

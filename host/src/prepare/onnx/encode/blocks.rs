@@ -70,7 +70,8 @@ fn steps_4(values: &[f32], steps: &mut [i8]) -> f32 {
     let error = |scale: f32| values.iter().map(|&x| (step(x, scale) * scale - x).powi(2)).sum::<f32>();
     let exact = nonzero(extreme / -8.0);
     let tried = TRIED.map(|factor| (error(exact * factor), exact * factor));
-    let (_, scale) = tried.into_iter().fold((f32::INFINITY, exact), |best, one| if one.0 < best.0 { one } else { best });
+    let (_, scale) =
+        tried.into_iter().fold((f32::INFINITY, exact), |best, one| if one.0 < best.0 { one } else { best });
     for (to, &x) in steps.iter_mut().zip(values) {
         *to = step(x, scale) as i8;
     }

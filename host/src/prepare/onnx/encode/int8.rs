@@ -18,7 +18,8 @@ pub(super) fn per_output(values: &[f32], outputs: usize, order: Order) -> Encode
         Order::OutputsFirst => {
             let rows = values.chunks_exact(values.len() / outputs);
             let scales: Vec<f32> = rows.clone().map(|row| scale(largest(row))).collect();
-            let quantised_row = |(row, &scale): (&[f32], &f32)| row.iter().map(|&x| quantised(x, scale)).collect();
+            let quantised_row =
+                |(row, &scale): (&[f32], &f32)| row.iter().map(|&x| quantised(x, scale)).collect();
             Encoded { values: rows.zip(&scales).flat_map::<Vec<u8>, _>(quantised_row).collect(), scales }
         }
         Order::InputsFirst => {
@@ -28,7 +29,8 @@ pub(super) fn per_output(values: &[f32], outputs: usize, order: Order) -> Encode
                 scales.iter_mut().zip(row).for_each(|(most, x)| *most = most.max(x.abs()));
             }
             scales.iter_mut().for_each(|most| *most = scale(*most));
-            let quantised_row = |row: &[f32]| row.iter().zip(&scales).map(|(&x, &s)| quantised(x, s)).collect();
+            let quantised_row =
+                |row: &[f32]| row.iter().zip(&scales).map(|(&x, &s)| quantised(x, s)).collect();
             Encoded { values: rows.flat_map::<Vec<u8>, _>(quantised_row).collect(), scales }
         }
     }

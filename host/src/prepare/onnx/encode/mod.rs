@@ -243,9 +243,8 @@ pub(super) fn check_finite(weights: &Weights, tensor: &str, values: &[u8]) -> Re
     const EXPONENT: u32 = 0x7f80_0000;
     let (floats, _) = values.as_chunks::<4>();
     // Folded and not searched: this way it is vectorised, and looked into only where something is wrong.
-    let all_finite = floats.iter().fold(true, |fine, &bytes| {
-        fine & (u32::from_le_bytes(bytes) & EXPONENT != EXPONENT)
-    });
+    let all_finite =
+        floats.iter().fold(true, |fine, &bytes| fine & (u32::from_le_bytes(bytes) & EXPONENT != EXPONENT));
     if all_finite {
         return Ok(());
     }
