@@ -1,5 +1,5 @@
-//! The shared suite, over the built library. `scripts/golden.py` makes transformers compute the Llama family's norms and
-//! softmax in float64, so that the cases here hold f64 to 1e-9; cases from elsewhere have float32 in them.
+//! The shared suite, over the built library. `scripts/golden.py` makes transformers compute the Llama family's norms
+//! and softmax in float64, so that the cases here hold f64 to 1e-9; cases from elsewhere have float32 in them.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test's helpers may do what a test may")]
 
 use inferhost_plugin_api::{ModelForm, Plugin, conformance};

@@ -36,7 +36,7 @@ type Change = fn(&Path);
 
 #[test]
 fn a_broken_folder_says_what_is_wrong_with_which_file() {
-    let cases: [(&str, Change, ErrorKind, &[&str]); 10] = [
+    let cases: [(&str, Change, ErrorKind, &[&str]); 12] = [
         (
             "gpt2-erf",
             |f| fs::remove_file(f.join("config.json")).unwrap(),
@@ -87,6 +87,18 @@ fn a_broken_folder_says_what_is_wrong_with_which_file() {
             ErrorKind::InvalidInput,
             &["model-00002-of-00002.safetensors"],
         ),
+        (
+            "llama-gqa",
+            |f| set(f, "num_key_value_heads", json!(5)),
+            ErrorKind::InvalidInput,
+            &["model.layers.0.self_attn.k_proj.weight", "[6, 20]", "[30, 20]"],
+        ),
+        (
+            "mistral-window",
+            |f| set(f, "model_type", json!("qwen2")),
+            ErrorKind::InvalidInput,
+            &["no tensor model.layers.0.self_attn.q_proj.bias"],
+        ),
     ];
     for (name, change, kind, parts) in cases {
         let folder = changed(name, change);
@@ -129,11 +141,16 @@ fn each_session_has_the_threads_it_asked_for() {
     assert_eq!(threads(json!({"threads": available + 1})), Some(available + 1));
 }
 
-/// Files saved from the bare decoder have no `transformer.` prefix, and half-precision weights are widened.
+/// Files saved from the bare decoder have no prefix, and half-precision weights are widened.
 #[test]
 fn names_without_prefix_and_half_precision_open() {
+    opens_bare_and_narrowed("gpt2-erf", "transformer.");
+    opens_bare_and_narrowed("qwen2-bias", "model.");
+}
+
+fn opens_bare_and_narrowed(name: &str, prefix: &str) {
     use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-    let folder = changed("gpt2-erf", |folder| {
+    let folder = changed(name, |folder| {
         let path = folder.join("model.safetensors");
         let bytes = fs::read(&path).unwrap();
         let narrowed: Vec<(String, Vec<usize>, Vec<u8>)> = SafeTensors::deserialize(&bytes)
@@ -143,7 +160,7 @@ fn names_without_prefix_and_half_precision_open() {
             .map(|(name, view)| {
                 // bfloat16 is the upper half of an f32.
                 let upper = view.data().chunks(4).flat_map(|f32| [f32[2], f32[3]]).collect();
-                (name.trim_start_matches("transformer.").to_string(), view.shape().to_vec(), upper)
+                (name.trim_start_matches(prefix).to_string(), view.shape().to_vec(), upper)
             })
             .collect();
         let views = narrowed.iter().map(|(name, shape, data)| {
@@ -157,7 +174,7 @@ fn names_without_prefix_and_half_precision_open() {
         session.prefill(Rows::new(&[[1, 2, 3]]).batch(), Positions::Last, &mut logits).unwrap();
         logits.rows_f64().concat()
     };
-    let (exact, narrowed) = (logits(&golden("gpt2-erf")), logits(folder.path()));
+    let (exact, narrowed) = (logits(&golden(name)), logits(folder.path()));
     let largest = exact.iter().zip(&narrowed).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(largest > 1e-4 && largest < 0.3, "bfloat16 moved the logits by {largest}");
 }

@@ -149,7 +149,8 @@ fn attention_shape(family: Family, keys: &Keys<'_>) -> Result<(u32, u32, u32), S
     };
     if head_dim == 0 || head_dim % 2 != 0 || head_dim > MOST_HEAD_DIM {
         return Err(format!(
-            "head_dim (or hidden_size / num_attention_heads) is {head_dim}; expected an even number from 2 to {MOST_HEAD_DIM}"
+            "head_dim (or hidden_size / num_attention_heads) is {head_dim}; expected an even number from 2 to \
+             {MOST_HEAD_DIM}"
         ));
     }
     if u64::from(heads) * u64::from(head_dim) > u64::from(MOST) {

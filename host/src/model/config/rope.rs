@@ -41,14 +41,18 @@ impl Rope {
             return Ok(plain);
         };
         let of = Stretch { keys: scaling, theta, head_dim, positions };
-        match of.kind()? {
-            "default" => Ok(plain),
-            "linear" => of.linear(plain),
-            "dynamic" => of.dynamic(),
-            "llama3" => of.llama3(plain),
-            "yarn" => of.yarn(),
-            other => Err(of.keys.wrong("rope_type", &other.into(), KINDS)),
+        let rope = match of.kind()? {
+            "default" => plain,
+            "linear" => of.linear(plain)?,
+            "dynamic" => of.dynamic()?,
+            "llama3" => of.llama3(plain)?,
+            "yarn" => of.yarn()?,
+            other => return Err(of.keys.wrong("rope_type", &other.into(), KINDS)),
+        };
+        if rope.inv_freq.iter().chain([&rope.attention_factor]).all(|value| value.is_finite()) {
+            return Ok(rope);
         }
+        Err("rope_scaling: its numbers give angles that are not finite".into())
     }
 
     /// Cosines and sines of the first `positions` positions, `[positions, head_dim / 2]` each: element i of a head
@@ -316,6 +320,7 @@ mod tests {
                 "rope_scaling.type is \"linear\"; expected rope_type's \"yarn\"",
             ),
             (json!({"rope_scaling": {"type": "linear"}}), "rope_scaling.factor is missing"),
+            (json!({"rope_scaling": {"type": "dynamic", "factor": 1e30}}), "give angles that are not finite"),
             (
                 json!({"rope_scaling": {"type": "yarn", "factor": -1}}),
                 "rope_scaling.factor is -1; expected a number above 0",

@@ -170,3 +170,74 @@ fn sliding_layers(keys: &Keys<'_>, layers: usize, used: bool) -> Result<Vec<bool
     });
     slides.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use inferhost_plugin_api::ErrorKind;
+    use serde_json::json;
+
+    fn read(config: &Value) -> Result<LlamaConfig, Error> {
+        match Config::parse(&config.to_string())? {
+            Config::Llama(config) => Ok(config),
+            Config::Gpt2(_) => panic!("not of the Llama family"),
+        }
+    }
+
+    #[test]
+    fn absent_keys_have_the_defaults_of_transformers() {
+        let shape = |model_type: &str| {
+            let config = read(&json!({"model_type": model_type})).unwrap();
+            (config.heads.keys, config.inner, config.positions, config.vocab_size, config.windows[31])
+        };
+        assert_eq!(shape("llama"), (32, 11_008, 2048, 32_000, None));
+        assert_eq!(shape("mistral"), (8, 14_336, 131_072, 32_000, Some(4096)));
+        assert_eq!(shape("qwen2"), (32, 22_016, 32_768, 151_936, None));
+        let null = json!({"model_type": "mistral", "num_key_value_heads": null, "sliding_window": null});
+        let config = read(&null).unwrap();
+        assert_eq!((config.heads.keys, config.heads.width, config.windows[0]), (32, 128, None));
+    }
+
+    #[test]
+    fn biases_and_windows_are_the_familys() {
+        let config = read(&json!({"model_type": "qwen2", "num_hidden_layers": 3, "attention_bias": true,
+            "mlp_bias": true, "use_sliding_window": true, "sliding_window": 7, "max_window_layers": 2}));
+        let config = config.unwrap();
+        assert_eq!(config.windows, [None, None, Some(7)]);
+        assert_eq!((config.qkv_bias, config.output_bias, config.mlp_bias), (true, false, false));
+        let config =
+            read(&json!({"model_type": "llama", "attention_bias": true, "sliding_window": 7})).unwrap();
+        assert_eq!((config.qkv_bias, config.output_bias, config.mlp_bias), (true, true, false));
+        assert_eq!(config.windows, [None; 32]);
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused_in_one_line() {
+        use ErrorKind::{InvalidInput, Unsupported};
+        let stretched = |rope_type: &str| json!({"rope_type": rope_type, "factor": 1e30});
+        for (key, value, kind, expected) in [
+            ("hidden_size", json!(0), InvalidInput, "hidden_size is 0, expected a whole number from 1"),
+            ("num_key_value_heads", json!(3), InvalidInput, "32 is not a multiple of num_key_value_heads 3"),
+            ("head_dim", json!(5), InvalidInput, "head_dim is 5, expected an even number"),
+            ("rms_norm_eps", json!(1), InvalidInput, "rms_norm_eps is 1, expected at least 0"),
+            ("hidden_act", json!("mish"), Unsupported, "hidden_act is \"mish\", expected gelu"),
+            ("rope_theta", json!(0.5), InvalidInput, "rope_theta is 0.5, expected a number above 1"),
+            (
+                "rope_scaling",
+                stretched("longrope"),
+                Unsupported,
+                "rope_type is \"longrope\", expected default",
+            ),
+            ("rope_scaling", stretched("dynamic"), InvalidInput, "angles that are not finite"),
+            ("partial_rotary_factor", json!(0.5), Unsupported, "partial_rotary_factor is 0.5"),
+            ("model_type", json!("bert"), Unsupported, "runs gpt2, llama, mistral and qwen2"),
+        ] {
+            let mut config = json!({"model_type": "llama"});
+            config[key] = value;
+            let error = read(&config).unwrap_err();
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(error.message.contains(expected) && error.message.lines().count() == 1, "{error}");
+        }
+    }
+}

@@ -43,14 +43,20 @@ impl Rope {
             return Ok(plain);
         };
         let of = Stretch { keys: scaling, theta, head_dim, positions };
-        match of.kind()? {
-            "default" => Ok(plain),
-            "linear" => of.linear(plain),
-            "dynamic" => of.dynamic(),
-            "llama3" => of.llama3(plain),
-            "yarn" => of.yarn(),
-            other => Err(Error::unsupported(of.keys.wrong("rope_type", &other.into(), KINDS).message)),
+        let rope = match of.kind()? {
+            "default" => plain,
+            "linear" => of.linear(plain)?,
+            "dynamic" => of.dynamic()?,
+            "llama3" => of.llama3(plain)?,
+            "yarn" => of.yarn()?,
+            other => {
+                return Err(Error::unsupported(of.keys.wrong("rope_type", &other.into(), KINDS).message));
+            }
+        };
+        if rope.inv_freq.iter().chain([&rope.attention_factor]).all(|value| value.is_finite()) {
+            return Ok(rope);
         }
+        Err(Error::invalid("rope_scaling: its numbers give angles that are not finite"))
     }
 
     /// Cosines and sines at `positions`, `[positions, head_dim / 2]` each.
