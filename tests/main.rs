@@ -2,6 +2,7 @@
 //!
 //! - `pipeline`: a mixed-backend matrix from config to report; one-off calls against known answers
 //! - `faults`: every way a plugin can misbehave, and what its runs are recorded as
+//! - `prepare`: artifacts of every precision against their models; the artifact cache
 //! - `resume`: workers and hosts killed at random moments, Ctrl-C, two hosts on one folder
 //! - `mistakes`: what a user can get wrong, and the one line that says so
 //! - `configs`: every config in the repository
@@ -17,5 +18,6 @@ mod faults;
 mod growth;
 mod mistakes;
 mod pipeline;
+mod prepare;
 mod resume;
 mod support;

@@ -117,8 +117,7 @@ fn one_off_calls_give_what_transformers_computes_in_float64() {
         let expected = expected(&case);
         agrees(&host, &["--plugin", "candle", "--option", "dtype=f64"], &case, &expected, 1e-9);
         agrees(&host, &["--plugin", "candle"], &case, &expected, 2e-5);
-        // No graph is written for other families yet.
-        if ort && is_gpt2(&case) {
+        if ort {
             agrees(&host, &["--plugin", "ort", "--option", "threads=1"], &case, &expected, 2e-5);
         }
     }

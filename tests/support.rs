@@ -173,7 +173,7 @@ pub(crate) fn has_onnx_runtime() -> bool {
 }
 
 /// Says so on the terminal itself: the test harness swallows what a passing test prints.
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     use std::io::Write;
     std::io::stderr().write_all(format!("skipped: {why}\n").as_bytes()).unwrap();
 }

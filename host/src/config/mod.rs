@@ -54,7 +54,41 @@ fn resolve(written: file::ConfigFile, folder: &Path) -> Config {
     for backend in backends.iter_mut().filter(|b| crate::plugins::is_path(&b.plugin)) {
         backend.plugin = folder.join(&backend.plugin).display().to_string();
     }
+    for artifact in backends.iter_mut().filter_map(|b| b.artifact.as_mut()) {
+        *artifact = with_absolute_corpus(artifact, &folder);
+    }
     run.prompt_text = run.prompt_text.map(|text| folder.join(text));
     let baseline = baseline.or_else(|| backends.first().map(|b| b.name.clone())).unwrap_or_default();
     Config { name, seed, baseline, run, models, backends, scenarios }
+}
+
+/// The corpus of a calibration is a path like the others in the file.
+fn with_absolute_corpus(artifact: &str, folder: &Path) -> String {
+    let setting = |setting: &str| match setting.strip_prefix("corpus=") {
+        Some(path) if !path.is_empty() => format!("corpus={}", folder.join(path).display()),
+        _ => setting.to_string(),
+    };
+    match artifact.split_once('?') {
+        None => artifact.to_string(),
+        Some((name, settings)) => {
+            let settings: Vec<String> = settings.split('&').map(setting).collect();
+            format!("{name}?{}", settings.join("&"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_corpus_lies_beside_its_config() {
+        let absolute = |artifact| with_absolute_corpus(artifact, Path::new("/c"));
+        assert_eq!(
+            absolute("onnx-int8-qdq?samples=2&corpus=a/b.txt"),
+            "onnx-int8-qdq?samples=2&corpus=/c/a/b.txt"
+        );
+        assert_eq!(absolute("onnx-int8-qdq?corpus=/t.txt"), "onnx-int8-qdq?corpus=/t.txt");
+        assert_eq!(absolute("onnx-fp32"), "onnx-fp32");
+    }
 }

@@ -17,7 +17,7 @@ fn say(line: &str) {
 
 fn to_onnx(folder: &Path, cache: &Path) -> Result<(PathBuf, ModelForm), String> {
     let model = resolve(&folder.display().to_string(), cache).map_err(|e| e.to_string())?;
-    let prepared = prepare(&model, &[ModelForm::Onnx], None, cache).map_err(|e| e.to_string())?;
+    let prepared = prepare(&model, &[ModelForm::Onnx], None, cache, None).map_err(|e| e.to_string())?;
     Ok((prepared.path, prepared.form))
 }
 
@@ -27,7 +27,7 @@ fn f32_conforms() {
     if let Some(problem) = plugin.describe(&json!({})).unwrap().runtime.problem {
         return say(&problem);
     }
-    let golden = conformance::golden_dirs(&["gpt2"]);
+    let golden = conformance::golden_dirs(&["gpt2", "llama", "mistral", "qwen2"]);
     golden.absent.iter().for_each(|absent| say(absent));
     // Artifacts of a test do not belong in the user's cache.
     let cache = tempfile::tempdir().unwrap();
