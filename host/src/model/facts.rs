@@ -1,7 +1,7 @@
 //! What can be told of a model without making, fetching or hashing it.
 
-use super::{ModelConfig, ModelError, ModelSource};
-use inferhost_plugin_api::config_beside;
+use super::{ModelConfig, ModelError, ModelSource, genai};
+use inferhost_plugin_api::{config_beside, find_graph};
 
 /// The most positions of one row of the model that `spec` names, where that can be told cheaply.
 ///
@@ -15,7 +15,12 @@ pub fn context_length(spec: &str) -> Result<Option<u32>, ModelError> {
             let inside = path.join("config.json");
             let config =
                 if path.is_file() { config_beside(&path) } else { inside.is_file().then_some(inside) };
-            Ok(config.map(|config| ModelConfig::read(&config)).transpose()?.and_then(|c| c.context_length))
+            let mut config =
+                config.map_or_else(|| Ok(ModelConfig::unknown()), |file| ModelConfig::read(&file))?;
+            let graph = if path.is_file() { Some(path) } else { find_graph(&path).ok().flatten() };
+            let genai = graph.map_or(Ok(None), |graph| genai::beside(&graph))?;
+            genai::complete(&mut config, genai.as_ref());
+            Ok(config.context_length)
         }
     }
 }

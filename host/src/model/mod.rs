@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod facts;
 pub(crate) mod file_digest;
+mod genai;
 mod gpt2;
 mod hub;
 pub mod onnx;
