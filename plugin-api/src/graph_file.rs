@@ -1,6 +1,7 @@
 //! Where a folder of the form [`Onnx`](crate::ModelForm::Onnx) keeps its graph, and the graph its config: one rule
 //! for the host and for every plugin that opens graphs.
 
+use crate::genai::{GENAI_CONFIG, GenaiConfig};
 use std::path::{Path, PathBuf};
 
 /// Names that exporters give the whole decoder, the preferred first.
@@ -8,12 +9,17 @@ const NAMES: [&str; 3] = ["model.onnx", "decoder_model_merged.onnx", "decoder_mo
 /// Where model hubs put graphs, below `config.json`.
 const SUBFOLDER: &str = "onnx";
 
-/// The graph in `folder`, or else in its subfolder `onnx`: one with a usual name, or the only `.onnx` file. None
-/// where there is none at all.
+/// The graph in `folder`, or else in its subfolder `onnx`: the one that a `genai_config.json` names, one with a usual
+/// name, or the only `.onnx` file. None where there is none at all.
 ///
 /// # Errors
-/// A text that fits after the folder's path, where several files could be meant or the folder cannot be read.
+/// A text that fits after the folder's path, where several files could be meant, the `genai_config.json` is
+/// malformed or the folder cannot be read.
 pub fn find_graph(folder: &Path) -> Result<Option<PathBuf>, String> {
+    let genai = GenaiConfig::of_folder(folder);
+    if let Some(genai) = genai.map_err(|e| format!("holds a bad {GENAI_CONFIG}: {}", e.problem))? {
+        return Ok(Some(genai.graph));
+    }
     let below = folder.join(SUBFOLDER);
     match graph_in(folder)? {
         None if below.is_dir() => graph_in(&below),

@@ -68,6 +68,7 @@ pub mod decode;
 mod describe;
 mod error;
 pub mod export;
+mod genai;
 mod graph_file;
 pub mod load;
 mod logits;
@@ -77,6 +78,7 @@ pub use backend::{Backend, GenerateOptions, OpenRequest, Session, Token, TokenSi
 pub use batch::{Batch, Positions, Rows};
 pub use describe::{Description, ModelForm, OptionDescription, Runtime, SessionInfo};
 pub use error::{Error, ErrorKind};
+pub use genai::{DecoderNames, GenaiConfig, GenaiProblem};
 pub use graph_file::{config_beside, find_graph};
 pub use load::{LoadError, OpenSession, Plugin};
 pub use logits::Logits;

@@ -1,7 +1,7 @@
 //! What can be told of a model without making, fetching or hashing it.
 
-use super::{ModelConfig, ModelError, ModelSource};
-use inferhost_plugin_api::config_beside;
+use super::{ModelConfig, ModelError, ModelSource, genai};
+use inferhost_plugin_api::{config_beside, find_graph};
 
 /// The most positions of one row of the model that `spec` names, where that can be told cheaply.
 ///
@@ -16,8 +16,12 @@ pub fn context_length(spec: &str) -> Result<Option<u32>, ModelError> {
             let config =
                 if path.is_file() { config_beside(&path) } else { inside.is_file().then_some(inside) };
             // What only weights need is told when the model is resolved: there may be a graph instead.
-            let config = config.map(|config| ModelConfig::read_beside_graph(&config)).transpose()?;
-            Ok(config.and_then(|config| config.context_length))
+            let mut config = config
+                .map_or_else(|| Ok(ModelConfig::unknown()), |file| ModelConfig::read_beside_graph(&file))?;
+            let graph = if path.is_file() { Some(path) } else { find_graph(&path).ok().flatten() };
+            let genai = graph.map_or(Ok(None), |graph| genai::beside(&graph))?;
+            genai::complete(&mut config, genai.as_ref());
+            Ok(config.context_length)
         }
     }
 }

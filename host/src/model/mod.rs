@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod facts;
 pub(crate) mod file_digest;
+mod genai;
 mod hub;
 pub mod onnx;
 mod resolve;

@@ -3,7 +3,7 @@
 use super::config::{MODEL_TYPES, eos_token_ids};
 use super::{
     Architecture, Hub, ModelConfig, ModelError, ModelSource, Tokenizer, TokenizerFiles, Weights, file_digest,
-    onnx, synthetic, tensors,
+    genai, onnx, synthetic, tensors,
 };
 use inferhost_plugin_api::{config_beside, find_graph};
 use std::io::ErrorKind;
@@ -153,16 +153,22 @@ fn ready_graph(spec: &str, graph: PathBuf, cache: &Path) -> Result<ResolvedModel
     let folder = path.as_ref().unwrap_or(&graph).parent().unwrap_or(Path::new("")).to_path_buf();
     let mut config =
         path.as_deref().map_or_else(|| Ok(ModelConfig::unknown()), ModelConfig::read_beside_graph)?;
+    let genai = genai::beside(&graph)?;
+    genai::complete(&mut config, genai.as_ref());
     config.vocab_size = config.vocab_size.or(summary.vocab_size);
+    let eos_token_ids = match &genai {
+        Some(genai) if !genai.eos_token_ids.is_empty() => genai.eos_token_ids.clone(),
+        _ => eos_token_ids(&folder)?,
+    };
     let weights: Vec<PathBuf> = [graph.clone()].into_iter().chain(summary.data_files).collect();
     let bytes = total_bytes(&weights)?;
-    let files: Vec<PathBuf> = weights.into_iter().chain(path).collect();
+    let files: Vec<PathBuf> = weights.into_iter().chain(path).chain(genai.map(|genai| genai.file)).collect();
     Ok(ResolvedModel {
         spec: spec.into(),
         kind: ModelKind::Onnx { graph },
         bytes,
         sha256: file_digest::of_files(&files, cache)?,
-        eos_token_ids: eos_token_ids(&folder)?,
+        eos_token_ids,
         tokenizer: TokenizerFiles::find(&folder),
         config,
         parameters: summary.parameters,

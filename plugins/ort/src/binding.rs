@@ -5,62 +5,17 @@
 //! the bytes, a [`Tensor`] says which of them and in what shape, [`Runner::run`] writes outputs where their tensors
 //! point. All `unsafe` of a session is in this module.
 
+use crate::element::Element;
 use crate::error::from_ort;
 use crate::options::Device;
 use inferhost_plugin_api::Error;
 use ort::AsPointer;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::sys::{ONNXTensorElementDataType, OrtValue};
-use ort::value::TensorElementType;
+use ort::sys::OrtValue;
 use std::ffi::{CString, c_char, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
-
-/// Types of elements that cross between this plugin and a graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Element {
-    F32,
-    F16,
-    I64,
-    I32,
-    Bool,
-}
-
-impl Element {
-    /// The element of that type; none for types that no causal-LM graph has at its edge.
-    pub(crate) fn of(element: TensorElementType) -> Option<Self> {
-        Some(match element {
-            TensorElementType::Float32 => Self::F32,
-            TensorElementType::Float16 => Self::F16,
-            TensorElementType::Int64 => Self::I64,
-            TensorElementType::Int32 => Self::I32,
-            TensorElementType::Bool => Self::Bool,
-            _ => return None,
-        })
-    }
-
-    /// Bytes of one.
-    pub(crate) const fn size(self) -> usize {
-        match self {
-            Self::I64 => 8,
-            Self::F32 | Self::I32 => 4,
-            Self::F16 => 2,
-            Self::Bool => 1,
-        }
-    }
-
-    fn raw(self) -> ONNXTensorElementDataType {
-        match self {
-            Self::F32 => TensorElementType::Float32,
-            Self::F16 => TensorElementType::Float16,
-            Self::I64 => TensorElementType::Int64,
-            Self::I32 => TensorElementType::Int32,
-            Self::Bool => TensorElementType::Bool,
-        }
-        .into()
-    }
-}
 
 /// Where a session's memory comes from: the host, and the device its cache lives on.
 pub(crate) struct Memories {
@@ -146,6 +101,8 @@ pub(crate) unsafe trait Plain: Copy {}
 unsafe impl Plain for f32 {}
 // SAFETY: f16 is 16 bits, any of them a value.
 unsafe impl Plain for half::f16 {}
+// SAFETY: bf16 is 16 bits, any of them a value.
+unsafe impl Plain for half::bf16 {}
 // SAFETY: any 64 bits are an i64.
 unsafe impl Plain for i64 {}
 // SAFETY: any 32 bits are an i32.

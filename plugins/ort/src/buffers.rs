@@ -1,12 +1,14 @@
 //! A lane's inputs of whole numbers and its own logits: memory that grows and stays, with a tensor over it that is made
 //! anew only for another shape.
 
-use crate::binding::{Element, Memory, Tensor};
+use crate::binding::{Memory, Tensor};
+use crate::element::Element;
 use crate::signature::{IntPort, Signature};
-use half::f16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use inferhost_plugin_api::Error;
 use ort::memory::Allocator;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// An input of whole numbers with its memory.
@@ -24,21 +26,49 @@ impl IntInput {
         Self { element: port.element, rank: port.rank, host, memory: None, tensor: None, shape: [0, 0] }
     }
 
-    /// Sets shape and values; memory that must grow grows to `reserve` values at once.
-    pub(crate) fn set(
+    /// Sets shape and values.
+    pub(crate) fn set(&mut self, shape: [usize; 2], values: impl Iterator<Item = i64>) -> Result<(), Error> {
+        let element = self.element;
+        let (memory, len) = self.shape_to(shape, 0)?;
+        match element {
+            Element::I64 => memory.slice_mut(len).iter_mut().zip(values).for_each(|(to, value)| *to = value),
+            Element::I32 => {
+                memory.slice_mut(len).iter_mut().zip(values).for_each(|(to, value)| *to = value as i32);
+            }
+            _ => memory.slice_mut(len).iter_mut().zip(values).for_each(|(to, value)| *to = value as u8),
+        }
+        Ok(())
+    }
+
+    /// Sets the shape, and in each row 1 where its range is and 0 elsewhere. Rows are to grow to `capacity` values.
+    pub(crate) fn set_ranges(
         &mut self,
         shape: [usize; 2],
-        reserve: usize,
-        values: impl Iterator<Item = i64>,
+        capacity: usize,
+        ranges: impl Iterator<Item = Range<usize>>,
     ) -> Result<(), Error> {
+        let element = self.element;
+        let (memory, len) = self.shape_to(shape, capacity)?;
+        match element {
+            Element::I64 => mark(memory.slice_mut(len), 0i64, 1, shape[1], ranges),
+            _ => mark(memory.slice_mut(len), 0i32, 1, shape[1], ranges),
+        }
+        Ok(())
+    }
+
+    /// The memory with its number of values, under a tensor of that shape; memory that must grow grows to rows of
+    /// `capacity` at once.
+    fn shape_to(&mut self, shape: [usize; 2], capacity: usize) -> Result<(&mut Memory, usize), Error> {
         let len = shape[0] * shape[1];
-        let memory = match &mut self.memory {
+        let memory = match self.memory.take() {
             Some(memory) if memory.bytes() >= len * self.element.size() => memory,
-            outgrown => {
+            _ => {
                 self.tensor = None;
-                outgrown.insert(Memory::new(&self.host, len.max(reserve) * self.element.size())?)
+                let room = shape[0] * shape[1].max(capacity);
+                Memory::new(&self.host, room * self.element.size())?
             }
         };
+        let memory = self.memory.insert(memory);
         if self.tensor.is_none() || self.shape != shape {
             let dims: &[usize] = match self.rank {
                 0 => &[],
@@ -48,14 +78,22 @@ impl IntInput {
             self.tensor = Some(Tensor::within(memory, 0, dims, self.element)?);
             self.shape = shape;
         }
-        match self.element {
-            Element::I64 => memory.slice_mut(len).iter_mut().zip(values).for_each(|(to, value)| *to = value),
-            Element::I32 => {
-                memory.slice_mut(len).iter_mut().zip(values).for_each(|(to, value)| *to = value as i32);
-            }
-            _ => memory.slice_mut(len).iter_mut().zip(values).for_each(|(to, value)| *to = value as u8),
-        }
-        Ok(())
+        Ok((memory, len))
+    }
+}
+
+/// Sets each row of `width` values to `one` where its range is and to `zero` elsewhere.
+fn mark<T: Copy>(
+    values: &mut [T],
+    zero: T,
+    one: T,
+    width: usize,
+    ranges: impl Iterator<Item = Range<usize>>,
+) {
+    for (row, range) in values.chunks_exact_mut(width).zip(ranges) {
+        row[..range.start].fill(zero);
+        row[range.end..].fill(zero);
+        row[range].fill(one);
     }
 }
 
@@ -73,7 +111,7 @@ pub(crate) struct OwnLogits {
 impl OwnLogits {
     pub(crate) fn new(signature: &Signature, host: Rc<Allocator>) -> Self {
         Self {
-            element: signature.logits,
+            element: signature.logits_element,
             vocab: signature.vocab_size,
             host,
             memory: None,
@@ -115,6 +153,11 @@ impl OwnLogits {
             (Some(memory), Element::F16) => {
                 self.converted.resize(len, 0.0);
                 memory.slice_mut::<f16>(len).convert_to_f32_slice(&mut self.converted);
+                &self.converted
+            }
+            (Some(memory), Element::Bf16) => {
+                self.converted.resize(len, 0.0);
+                memory.slice_mut::<bf16>(len).convert_to_f32_slice(&mut self.converted);
                 &self.converted
             }
             (Some(memory), _) => memory.slice_mut(len),

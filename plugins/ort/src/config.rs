@@ -1,8 +1,14 @@
 //! The files of an exported model: which one is the graph, what `config.json` beside it says, how large it is.
 
-use inferhost_plugin_api::{Error, config_beside, find_graph};
+use inferhost_plugin_api::{Error, GenaiConfig, config_beside, find_graph};
+use memchr::memmem;
 use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// Bytes of a graph that are searched at once.
+const CHUNK: usize = 1 << 20;
 
 /// What `config.json` tells of a model, whichever architecture's key it stands under.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +31,18 @@ impl ModelConfig {
         let text = std::fs::read_to_string(&file).map_err(|e| unreadable(e.to_string()))?;
         let json = serde_json::from_str(&text).map_err(|e| unreadable(e.to_string()))?;
         Ok(Self::from_json(&json))
+    }
+
+    /// The same, with what a `genai_config.json` says first.
+    pub(crate) fn or_of(self, genai: Option<&GenaiConfig>) -> Self {
+        let Some(genai) = genai else { return self };
+        let number = |number: Option<u32>| number.and_then(|number| usize::try_from(number).ok());
+        Self {
+            vocab_size: number(genai.vocab_size).or(self.vocab_size),
+            context_length: number(genai.context_length).or(self.context_length),
+            kv_heads: number(genai.kv_heads).or(self.kv_heads),
+            head_dim: number(genai.head_size).or(self.head_dim),
+        }
     }
 
     fn from_json(json: &Value) -> Self {
@@ -56,6 +74,26 @@ pub(crate) fn graph_file(path: &Path) -> Result<PathBuf, Error> {
     found.map_err(|problem| Error::invalid(format!("{} {problem}", path.display())))
 }
 
+/// Whether the graph has a node of the operator `name`, told by the bytes of a node's `op_type` (field 4 of onnx.proto's
+/// `NodeProto`), since the runtime does not say. A file that cannot be read has none.
+pub(crate) fn has_operator(graph: &Path, name: &str) -> bool {
+    let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
+    let op_type = [&[4 << 3 | 2, length], name.as_bytes()].concat();
+    let finder = memmem::Finder::new(&op_type);
+    let Ok(mut file) = File::open(graph) else { return false };
+    let (mut chunk, mut kept) = (vec![0; CHUNK], 0);
+    while let Ok(read @ 1..) = file.read(&mut chunk[kept..]) {
+        let end = kept + read;
+        if finder.find(&chunk[..end]).is_some() {
+            return true;
+        }
+        // What may be its beginning stays for the next turn.
+        kept = end.min(op_type.len() - 1);
+        chunk.copy_within(end - kept..end, 0);
+    }
+    false
+}
+
 /// Bytes of the graph and of the weights that exporters put beside it (`model.onnx_data`, `model.onnx.data`).
 pub(crate) fn graph_bytes(graph: &Path) -> Option<u64> {
     let name = graph.file_name()?.to_str()?;
@@ -85,5 +123,19 @@ mod tests {
         assert_eq!(ModelConfig::from_json(&llama), expected);
         assert_eq!(ModelConfig::from_json(&json!({"head_dim": 64})).head_dim, Some(64));
         assert_eq!(ModelConfig::from_json(&json!({"n_head": 0, "n_embd": 8})).head_dim, None);
+    }
+
+    #[test]
+    fn an_operator_is_found_wherever_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.onnx");
+        for at in [0, 7, CHUNK - 5, CHUNK - 1, CHUNK, 2 * CHUNK + 3] {
+            let mut bytes = vec![0x22; at];
+            bytes.extend_from_slice(b"\x22\x03Abc\x01");
+            std::fs::write(&file, bytes).unwrap();
+            assert!(has_operator(&file, "Abc"), "{at}");
+            assert!(!has_operator(&file, "Ab"), "{at}");
+        }
+        assert!(!has_operator(&folder.path().join("nothing"), "Abc"));
     }
 }

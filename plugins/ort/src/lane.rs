@@ -92,7 +92,7 @@ impl Lane {
             let tokens = tokens.iter().map(|&id| i64::from(id));
             std::iter::repeat_n(0, before).chain(tokens).chain(std::iter::repeat_n(0, after))
         });
-        self.ids.set([self.rows.len(), padded], 0, ids)?;
+        self.ids.set([self.rows.len(), padded], ids)?;
         self.set_places()
     }
 
@@ -100,7 +100,7 @@ impl Lane {
     pub(crate) fn step(&mut self, tokens: &[u32]) -> Result<(), Error> {
         self.fed = 1;
         let ids = self.rows.iter().map(|&row| i64::from(tokens[row]));
-        self.ids.set([self.rows.len(), 1], 0, ids)?;
+        self.ids.set([self.rows.len(), 1], ids)?;
         self.set_places()
     }
 
@@ -111,11 +111,8 @@ impl Lane {
         let left = self.padding == Padding::Left;
         let padding = self.lengths.iter().map(|&length| self.padded - length);
         if let Some(mask) = &mut self.mask {
-            let seen = padding.clone().flat_map(|pad| {
-                let (first, end) = if left { (pad, total) } else { (0, total - pad) };
-                (0..total).map(move |at| i64::from(at >= first && at < end))
-            });
-            mask.set([batch, total], batch * self.capacity, seen)?;
+            let real = |pad| if left { pad..total } else { 0..total - pad };
+            mask.set_ranges([batch, total], self.capacity, padding.clone().map(real))?;
         }
         if let Some(positions) = &mut self.positions {
             // Padded on the right, a row begins at 0 and its later tokens lie where its padding was.
@@ -123,10 +120,10 @@ impl Lane {
                 let shift = if left || filled > 0 { pad } else { 0 };
                 (filled..total).map(move |at| at.saturating_sub(shift) as i64)
             });
-            positions.set([batch, self.fed], 0, places)?;
+            positions.set([batch, self.fed], places)?;
         }
         if let Some(branch) = &mut self.branch {
-            branch.set([1, 1], 0, std::iter::once(i64::from(filled > 0)))?;
+            branch.set([1, 1], std::iter::once(i64::from(filled > 0)))?;
         }
         Ok(())
     }
@@ -141,7 +138,7 @@ impl Lane {
     ) -> Result<(), Error> {
         let out = self.positions_out(wanted);
         if let Some(keep) = &mut self.keep {
-            keep.set([1, 1], 0, std::iter::once(i64::from(wanted == Positions::Last)))?;
+            keep.set([1, 1], std::iter::once(i64::from(wanted == Positions::Last)))?;
         }
         let present = if cached || self.cache.is_in_place() {
             self.cache.make_present(self.fed)?;

@@ -10,6 +10,7 @@ mod buffers;
 mod cache;
 mod config;
 mod conventions;
+mod element;
 mod error;
 mod lane;
 pub mod library;
@@ -58,7 +59,7 @@ impl Backend for Ort {
             version: env!("CARGO_PKG_VERSION").into(),
             runtime,
             devices: devices.iter().map(ToString::to_string).collect(),
-            precisions: vec!["f32".into(), "f16".into()],
+            precisions: ["f32", "f16", "bf16", "int8", "int4"].map(String::from).to_vec(),
             forms: vec![ModelForm::Onnx],
             options: Options::descriptions(),
         })

@@ -1,14 +1,15 @@
 //! From a request to a session: the runtime's settings, the graph's ports, what the session will say of itself.
 
-use crate::binding::{Element, Memories, Runner};
-use crate::config::{ModelConfig, graph_bytes, graph_file};
-use crate::conventions::{Conventions, Growth};
+use crate::binding::{Memories, Runner};
+use crate::config::{ModelConfig, graph_bytes, graph_file, has_operator};
+use crate::conventions::{Conventions, Growth, Padding, precision_of};
+use crate::element::Element;
 use crate::error::from_ort;
 use crate::library::{self, Library};
 use crate::options::{Device, Optimization, Options};
 use crate::session::OrtSession;
 use crate::signature::{Port, Signature};
-use inferhost_plugin_api::{Error, ErrorKind, ModelForm, OpenRequest, SessionInfo};
+use inferhost_plugin_api::{Error, ErrorKind, GenaiConfig, ModelForm, OpenRequest, SessionInfo};
 use ort::environment::Environment;
 use ort::ep;
 use ort::session::Session;
@@ -30,20 +31,33 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Result<OrtSession, Error> {
     }
     let options: Options = request.parse_options()?;
     let graph = graph_file(request.path)?;
-    let config = ModelConfig::beside(&graph)?;
+    let genai = GenaiConfig::beside(&graph).map_err(|e| Error::invalid(e.to_string()))?;
+    let config = ModelConfig::beside(&graph)?.or_of(genai.as_ref());
     let (library, environment) = library::load(&options)?;
     let session = load_graph(&environment, &graph, &options)?;
-    let signature = Signature::read(&ports(session.inputs()), &ports(session.outputs()), &config)?;
-    let conventions = conventions(&session)?;
-    let info = info(&signature, conventions, &config, &graph, &options, &library);
+    let names = genai.as_ref().map(|genai| genai.names.clone()).unwrap_or_default();
+    let signature = Signature::read(&ports(session.inputs()), &ports(session.outputs()), &config, &names)?;
+    let (said, artifact) = metadata(&session)?;
+    let conventions = said.unwrap_or_else(|| {
+        Conventions::of_other(genai.as_ref(), || has_operator(&graph, "GroupQueryAttention"))
+    });
+    let mut info = of_runtime(&options, library);
+    info.vocab_size = narrow(signature.vocab_size);
+    info.context_length = config.context_length.map(narrow);
+    info.model_bytes = graph_bytes(&graph);
+    info.precision = artifact.as_deref().and_then(precision_of).unwrap_or(signature.precision()).to_string();
+    let artifact = artifact.map(|artifact| ("artifact_precision".to_string(), artifact));
+    info.details.extend(details(&signature, conventions, &graph).into_iter().chain(artifact));
     let runner = Runner::new(session, signature.inputs(), signature.outputs())?;
     let memories = Memories::new(&runner, options.device)?;
     Ok(OrtSession::new(runner, memories, signature, conventions, info))
 }
 
-fn conventions(session: &Session) -> Result<Conventions, Error> {
+/// What the graph's writer said of its layout and of the precision of its weights.
+fn metadata(session: &Session) -> Result<(Option<Conventions>, Option<String>), Error> {
     let metadata = session.metadata().map_err(|e| from_ort("read the graph's metadata", &e))?;
-    Conventions::read(|key| metadata.custom(key))
+    let lookup = |key: &str| metadata.custom(key);
+    Ok((Conventions::read(lookup)?, lookup("inferhost.precision")))
 }
 
 fn load_graph(environment: &Environment, graph: &Path, options: &Options) -> Result<Session, Error> {
@@ -100,42 +114,48 @@ fn ports(outlets: &[Outlet]) -> Vec<Port> {
     outlets.iter().map(port).collect()
 }
 
-fn info(
-    signature: &Signature,
-    conventions: Conventions,
-    config: &ModelConfig,
-    graph: &Path,
-    options: &Options,
-    library: &Library,
-) -> SessionInfo {
-    let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+fn of_runtime(options: &Options, library: Library) -> SessionInfo {
     let provider = match options.device {
         Device::Cpu => "CPUExecutionProvider",
         Device::Cuda(_) => "CUDAExecutionProvider",
     };
+    let details = [
+        ("provider", provider.to_string()),
+        ("library", library.path.display().to_string()),
+        ("optimization", options.optimization.to_string()),
+        ("spinning", options.spinning.to_string()),
+        ("arena", options.arena.to_string()),
+    ];
+    SessionInfo {
+        device: options.device.to_string(),
+        threads: Some(narrow(options.threads())),
+        runtime_version: Some(library.version),
+        details: details.into_iter().map(|(key, value)| (key.to_string(), value)).collect(),
+        ..SessionInfo::default()
+    }
+}
+
+fn details(signature: &Signature, conventions: Conventions, graph: &Path) -> [(String, String); 4] {
     let kv_cache = match conventions.growth {
         _ if signature.cache.is_empty() => "none",
         Growth::Concatenated => "past_key_values",
         Growth::InPlace => "past_key_values, in place",
     };
-    let details = [
-        ("provider", provider.to_string()),
-        ("library", library.path.display().to_string()),
+    let padding = match conventions.padding {
+        side if !signature.takes_padding(side) => "none, rows of one length share a run",
+        Padding::Right => "right",
+        _ => "left",
+    };
+    let logits = if signature.keep.is_some() { "last" } else { "all positions" };
+    [
         ("graph", graph.display().to_string()),
-        ("optimization", options.optimization.to_string()),
-        ("spinning", options.spinning.to_string()),
-        ("arena", options.arena.to_string()),
-        ("logits", if signature.keep.is_some() { "last" } else { "all positions" }.to_string()),
+        ("logits", logits.to_string()),
         ("kv_cache", kv_cache.to_string()),
-    ];
-    SessionInfo {
-        device: options.device.to_string(),
-        precision: signature.precision().to_string(),
-        threads: Some(narrow(options.threads())),
-        runtime_version: Some(library.version.clone()),
-        vocab_size: narrow(signature.vocab_size),
-        context_length: config.context_length.map(narrow),
-        model_bytes: graph_bytes(graph),
-        details: details.into_iter().map(|(key, value)| (key.to_string(), value)).collect(),
-    }
+        ("padding", padding.to_string()),
+    ]
+    .map(|(key, value)| (key.to_string(), value))
+}
+
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -1,7 +1,8 @@
 //! An open graph: batches to lanes, lanes to logits, logits to what was asked for.
 
-use crate::binding::{Element, Memories, Runner};
+use crate::binding::{Memories, Runner};
 use crate::conventions::Conventions;
+use crate::element::Element;
 use crate::lane::{Lane, Target};
 use crate::logprob::logprob;
 use crate::signature::Signature;
@@ -70,7 +71,7 @@ impl OrtSession {
                 Positions::Last => lane.positions_out(wanted) == 1,
                 Positions::All => lane.is_uniform(),
             };
-            if same_rows && self.signature.logits == Element::F32 {
+            if same_rows && self.signature.logits_element == Element::F32 {
                 return lane.run(&mut self.runner, wanted, cached, Target::Caller(logits));
             }
         }

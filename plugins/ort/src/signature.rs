@@ -1,13 +1,15 @@
 //! What a causal-LM graph takes and gives, understood by the names that exporters use: which inputs there are, in
 //! which types, and how large one position of `past_key_values` is. Pure: it never meets the runtime.
 
-use crate::binding::Element;
 use crate::config::ModelConfig;
 use crate::conventions::Padding;
-use inferhost_plugin_api::Error;
+use crate::element::Element;
+use inferhost_plugin_api::{DecoderNames, Error};
 
-const UNDERSTOOD: &str = "input_ids, attention_mask, position_ids, past_key_values.N.key, past_key_values.N.value, \
-                          num_logits_to_keep, logits_to_keep, use_cache_branch";
+/// Of how many last positions logits are computed, by one name or the other.
+const KEEP: [&str; 2] = ["num_logits_to_keep", "logits_to_keep"];
+/// Which half of a merged decoder runs.
+const BRANCH: &str = "use_cache_branch";
 
 /// An input or output as the graph declares it; a dimension it leaves open is negative.
 #[derive(Debug, Clone)]
@@ -49,39 +51,49 @@ pub(crate) struct Signature {
     pub(crate) branch: Option<IntPort>,
     /// Empty where the graph has no cache.
     pub(crate) cache: Vec<CachePort>,
-    pub(crate) logits: Element,
+    /// The output's name.
+    pub(crate) logits: String,
+    pub(crate) logits_element: Element,
     pub(crate) vocab_size: usize,
 }
 
 impl Signature {
-    /// Reads a graph's ports, with the model's config for what the graph leaves open.
+    /// Reads a graph's ports by `names`, with the model's config for what the graph leaves open.
     ///
     /// # Errors
     /// [`InvalidInput`](inferhost_plugin_api::ErrorKind::InvalidInput) naming the port that is missing or not
     /// understood.
-    pub(crate) fn read(inputs: &[Port], outputs: &[Port], config: &ModelConfig) -> Result<Self, Error> {
+    pub(crate) fn read(
+        inputs: &[Port],
+        outputs: &[Port],
+        config: &ModelConfig,
+        names: &DecoderNames,
+    ) -> Result<Self, Error> {
         let find = |name: &str| inputs.iter().find(|port| port.name == name);
         let ints = |name: &str| find(name).map(int_port).transpose();
-        let keep = match ints("num_logits_to_keep")? {
-            None => ints("logits_to_keep")?,
+        let keep = match ints(KEEP[0])? {
+            None => ints(KEEP[1])?,
             found => found,
         };
-        let (logits, vocab_size) = logits(outputs, config)?;
+        let (logits_element, vocab_size) = logits(outputs, config, &names.logits)?;
         let signature = Self {
-            ids: ints("input_ids")?.ok_or_else(|| missing("input", "input_ids", inputs))?,
-            mask: ints("attention_mask")?,
-            positions: ints("position_ids")?,
+            ids: ints(&names.input_ids)?.ok_or_else(|| missing("input", &names.input_ids, inputs))?,
+            mask: ints(&names.attention_mask)?,
+            positions: ints(&names.position_ids)?,
             keep,
-            branch: find("use_cache_branch").map(bool_port).transpose()?,
-            cache: cache_ports(inputs, outputs, config)?,
-            logits,
+            branch: find(BRANCH).map(bool_port).transpose()?,
+            cache: cache_ports(inputs, outputs, config, names)?,
+            logits: names.logits.clone(),
+            logits_element,
             vocab_size,
         };
         match inputs.iter().find(|port| !signature.inputs().any(|name| name == port.name)) {
             None => Ok(signature),
             Some(port) => {
-                let name = &port.name;
-                Err(Error::invalid(format!("the graph's input '{name}' is not one of {UNDERSTOOD}")))
+                let (name, understood) = (&port.name, understood(names));
+                Err(Error::invalid(format!(
+                    "the graph's input '{name}' is not understood; export it with no others than {understood}"
+                )))
             }
         }
     }
@@ -97,7 +109,7 @@ impl Signature {
 
     /// Names of the outputs in the order in which they are bound.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = &str> {
-        std::iter::once("logits").chain(self.cache.iter().map(|port| port.present.as_str()))
+        std::iter::once(self.logits.as_str()).chain(self.cache.iter().map(|port| port.present.as_str()))
     }
 
     /// Whether rows of different lengths can share a run, padded on that side. On the left, the mask must hide the
@@ -107,13 +119,19 @@ impl Signature {
         match side {
             Padding::Left => self.mask.is_some() && self.positions.is_some(),
             Padding::Right => self.mask.is_some(),
+            Padding::Never => false,
         }
     }
 
-    /// `f16` or `f32`, whichever crosses the graph's edge.
+    /// `f16`, `bf16` or `f32`, whichever crosses the graph's edge.
     pub(crate) fn precision(&self) -> &'static str {
-        let half = self.logits == Element::F16 || self.cache.iter().any(|port| port.element == Element::F16);
-        if half { "f16" } else { "f32" }
+        let crosses =
+            |element| self.logits_element == element || self.cache.iter().any(|port| port.element == element);
+        match () {
+            () if crosses(Element::F16) => "f16",
+            () if crosses(Element::Bf16) => "bf16",
+            () => "f32",
+        }
     }
 }
 
@@ -132,11 +150,9 @@ fn typed(port: &Port, accepted: &[Element], expected: &str) -> Result<IntPort, E
     }
 }
 
-fn logits(outputs: &[Port], config: &ModelConfig) -> Result<(Element, usize), Error> {
-    let port = outputs
-        .iter()
-        .find(|port| port.name == "logits")
-        .ok_or_else(|| missing("output", "logits", outputs))?;
+fn logits(outputs: &[Port], config: &ModelConfig, name: &str) -> Result<(Element, usize), Error> {
+    let port =
+        outputs.iter().find(|port| port.name == name).ok_or_else(|| missing("output", name, outputs))?;
     let element = float(port)?;
     let declared = match port.dims.as_slice() {
         [_, _, vocab] => usize::try_from(*vocab).ok().filter(|&vocab| vocab > 0),
@@ -152,16 +168,20 @@ fn logits(outputs: &[Port], config: &ModelConfig) -> Result<(Element, usize), Er
 }
 
 fn float(port: &Port) -> Result<Element, Error> {
-    port.element
-        .filter(|element| matches!(element, Element::F32 | Element::F16))
-        .ok_or_else(|| Error::invalid(format!("the graph's '{}' is neither float32 nor float16", port.name)))
+    port.element.filter(|element| matches!(element, Element::F32 | Element::F16 | Element::Bf16)).ok_or_else(
+        || Error::invalid(format!("the graph's '{}' is not float32, float16 or bfloat16", port.name)),
+    )
 }
 
 /// Every past input with its present output, in the graph's own order.
-fn cache_ports(inputs: &[Port], outputs: &[Port], config: &ModelConfig) -> Result<Vec<CachePort>, Error> {
-    let past = inputs.iter().filter(|port| port.name.starts_with("past_key_values."));
-    past.map(|port| {
-        let present = port.name.replacen("past_key_values.", "present.", 1);
+fn cache_ports(
+    inputs: &[Port],
+    outputs: &[Port],
+    config: &ModelConfig,
+    names: &DecoderNames,
+) -> Result<Vec<CachePort>, Error> {
+    let past = inputs.iter().filter_map(|port| Some((port, present_of(&port.name, names)?)));
+    past.map(|(port, present)| {
         if !outputs.iter().any(|output| output.name == present) {
             return Err(missing("output", &present, outputs));
         }
@@ -172,7 +192,9 @@ fn cache_ports(inputs: &[Port], outputs: &[Port], config: &ModelConfig) -> Resul
         let size = |declared: i64, known: Option<usize>, what: &str| {
             usize::try_from(declared).ok().filter(|&size| size > 0).or(known).ok_or_else(|| {
                 let name = &port.name;
-                Error::invalid(format!("neither the graph's '{name}' nor config.json say its {what}"))
+                Error::invalid(format!(
+                    "neither the graph's '{name}' nor a config.json beside it say its {what}"
+                ))
             })
         };
         Ok(CachePort {
@@ -184,6 +206,24 @@ fn cache_ports(inputs: &[Port], outputs: &[Port], config: &ModelConfig) -> Resul
         })
     })
     .collect()
+}
+
+/// The output that belongs to an input of past keys or values; none for other inputs.
+fn present_of(past: &str, names: &DecoderNames) -> Option<String> {
+    let pairs = [(&names.past_key, &names.present_key), (&names.past_value, &names.present_value)];
+    pairs.into_iter().find_map(|(pattern, present)| {
+        let (before, after) = pattern.split_once("%d")?;
+        let layer = past.strip_prefix(before)?.strip_suffix(after)?;
+        layer.parse::<u32>().ok().map(|_| present.replace("%d", layer))
+    })
+}
+
+/// The inputs that a graph may have.
+fn understood(names: &DecoderNames) -> String {
+    let (key, value) = (names.past_key.replace("%d", "N"), names.past_value.replace("%d", "N"));
+    let own =
+        [&names.input_ids, &names.attention_mask, &names.position_ids, &key, &value].map(String::as_str);
+    [&own[..], &KEEP, &[BRANCH]].concat().join(", ")
 }
 
 fn missing(side: &str, name: &str, found: &[Port]) -> Error {
@@ -222,10 +262,14 @@ mod tests {
         ModelConfig { kv_heads: Some(4), head_dim: Some(12), ..ModelConfig::default() }
     }
 
+    fn read(inputs: &[Port], outputs: &[Port], config: &ModelConfig) -> Result<Signature, Error> {
+        Signature::read(inputs, outputs, config, &DecoderNames::default())
+    }
+
     #[test]
     fn a_graph_is_read_in_one_order() {
         let (inputs, outputs) = graph();
-        let signature = Signature::read(&inputs, &outputs, &config()).unwrap();
+        let signature = read(&inputs, &outputs, &config()).unwrap();
         let names: Vec<_> = signature.inputs().collect();
         assert_eq!(
             names,
@@ -247,8 +291,19 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named() {
         type Change = fn(&mut Vec<Port>, &mut Vec<Port>);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 9] = [
             (|inputs, _| inputs.push(port("token_type_ids", Element::I64, &[-1, -1])), "token_type_ids"),
+            (
+                |inputs, _| inputs.push(port("cache_position", Element::I64, &[-1])),
+                "'cache_position' is not under",
+            ),
+            (
+                |inputs, _| {
+                    inputs.push(port("past_key_values.0.encoder.key", Element::F16, &[-1, 4, -1, 12]))
+                },
+                "input_ids, attention_mask, position_ids, past_key_values.N.key, past_key_values.N.value, \
+                 num_logits_to_keep, logits_to_keep, use_cache_branch",
+            ),
             (|inputs, _| inputs.retain(|port| port.name != "input_ids"), "input_ids"),
             (|_, outputs| outputs.retain(|port| port.name != "logits"), "logits"),
             (|_, outputs| outputs.retain(|port| port.name != "present.0.key"), "present.0.key"),
@@ -259,7 +314,7 @@ mod tests {
         for (change, named) in cases {
             let (mut inputs, mut outputs) = graph();
             change(&mut inputs, &mut outputs);
-            let error = Signature::read(&inputs, &outputs, &config()).unwrap_err();
+            let error = read(&inputs, &outputs, &config()).unwrap_err();
             assert!(error.message.contains(named), "{}", error.message);
         }
     }
@@ -267,7 +322,27 @@ mod tests {
     #[test]
     fn open_sizes_need_a_config() {
         let (inputs, outputs) = graph();
-        let error = Signature::read(&inputs, &outputs, &ModelConfig::default()).unwrap_err();
+        let error = read(&inputs, &outputs, &ModelConfig::default()).unwrap_err();
         assert!(error.message.contains("past_key_values.0.key"), "{}", error.message);
+    }
+
+    #[test]
+    fn ports_can_have_other_names_and_narrower_types() {
+        let names = DecoderNames {
+            input_ids: "tokens".into(),
+            logits: "scores".into(),
+            past_key: "k%d".into(),
+            past_value: "v%d".into(),
+            present_key: "new_k%d".into(),
+            present_value: "new_v%d".into(),
+            ..DecoderNames::default()
+        };
+        let past = |name| port(name, Element::Bf16, &[-1, 4, -1, 12]);
+        let inputs = [port("tokens", Element::I32, &[-1, -1]), past("k10"), past("v10")];
+        let outputs = [port("scores", Element::F32, &[-1, -1, 9]), past("new_k10"), past("new_v10")];
+        let signature = Signature::read(&inputs, &outputs, &ModelConfig::default(), &names).unwrap();
+        assert_eq!(signature.inputs().collect::<Vec<_>>(), ["tokens", "k10", "v10"]);
+        assert_eq!(signature.outputs().collect::<Vec<_>>(), ["scores", "new_k10", "new_v10"]);
+        assert_eq!(signature.precision(), "bf16");
     }
 }
