@@ -7,7 +7,6 @@
 mod gpt2;
 mod llama;
 
-#[cfg(test)]
 use super::{Architecture, ModelError, Weights};
 
 /// A tensor that a model must have.
