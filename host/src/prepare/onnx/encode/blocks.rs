@@ -3,8 +3,9 @@
 //! 8 bits are spread over ±max |x|. In 4 bits the value that is largest in magnitude lands on the end that has one
 //! step more (-8 of -8 … 7), and of a few scales around that one the block takes the one of least squared error.
 
-use super::Encoded;
 use super::int8::largest;
+use super::{Encoded, nearest};
+use rayon::prelude::*;
 
 /// Scales that a 4-bit block tries, as multiples of the one that stores its largest value exactly.
 const TRIED: [f32; 7] = [1.0, 0.97, 0.94, 0.91, 0.88, 0.85, 1.06];
@@ -12,40 +13,39 @@ const TRIED: [f32; 7] = [1.0, 0.97, 0.94, 0.91, 0.88, 0.85, 1.06];
 /// `values` `[outputs, inputs]` as unsigned integers around 2^(bits-1), the last block of a row filled up with
 /// zeros; two 4-bit values to a byte, the first in its lower half.
 pub(super) fn unsigned(values: &[f32], inputs: usize, bits: u32, block: usize) -> Encoded {
-    let blocks = values.len() / inputs * inputs.div_ceil(block);
-    let mut out = Encoded {
-        values: Vec::with_capacity(blocks * block * bits as usize / 8),
-        scales: Vec::with_capacity(blocks),
-    };
-    let mut steps = vec![0; block];
-    for part in values.chunks_exact(inputs).flat_map(|row| row.chunks(block)) {
-        let scale = if bits == 4 { steps_4(part, &mut steps) } else { steps_8(part, &mut steps) };
-        out.scales.push(scale);
-        steps[part.len()..].fill(0);
-        if bits == 4 {
-            let (pairs, _) = steps.as_chunks();
-            out.values.extend(pairs.iter().map(|&[low, high]| nibbles(low + 8, high + 8)));
-        } else {
-            out.values.extend(steps.iter().map(|&step| (i16::from(step) + 128) as u8));
+    let (rows, blocks, bytes) = (values.len() / inputs, inputs.div_ceil(block), block * bits as usize / 8);
+    let mut out = Encoded { values: vec![0; rows * blocks * bytes], scales: vec![0.0; rows * blocks] };
+    let places = out.values.par_chunks_mut(blocks * bytes).zip(out.scales.par_chunks_mut(blocks));
+    places.zip(values.par_chunks(inputs)).for_each(|((out, scales), row)| {
+        let mut steps = vec![0; block];
+        for ((part, scale), out) in row.chunks(block).zip(scales).zip(out.chunks_mut(bytes)) {
+            *scale = if bits == 4 { steps_4(part, &mut steps) } else { steps_8(part, &mut steps) };
+            steps[part.len()..].fill(0);
+            if bits == 4 {
+                let (pairs, _) = steps.as_chunks();
+                out.iter_mut().zip(pairs).for_each(|(to, &[low, high])| *to = nibbles(low + 8, high + 8));
+            } else {
+                out.iter_mut().zip(&steps).for_each(|(to, &step)| *to = (i16::from(step) + 128) as u8);
+            }
         }
-    }
+    });
     out
 }
 
 /// `values` `[inputs, outputs]` as signed 4-bit integers, two to a byte; scales are `[blocks, outputs]`.
 pub(super) fn signed(values: &[f32], outputs: usize, block: usize) -> Encoded {
-    let inputs = values.len() / outputs;
     let mut all = vec![0i8; values.len()];
-    let mut scales = vec![0.0; inputs.div_ceil(block) * outputs];
-    let (mut column, mut steps) = (Vec::with_capacity(block), vec![0; block]);
-    for (index, scale) in scales.iter_mut().enumerate() {
-        let (first, output) = (index / outputs * block, index % outputs);
-        let rows = first..inputs.min(first + block);
-        column.clear();
-        column.extend(rows.clone().map(|row| values[row * outputs + output]));
-        *scale = steps_4(&column, &mut steps);
-        rows.zip(&steps).for_each(|(row, &step)| all[row * outputs + output] = step);
-    }
+    let mut scales = vec![0.0; (values.len() / outputs).div_ceil(block) * outputs];
+    let rows = all.par_chunks_mut(block * outputs).zip(scales.par_chunks_mut(outputs));
+    rows.zip(values.par_chunks(block * outputs)).for_each(|((all, scales), values)| {
+        let (mut column, mut steps) = (Vec::with_capacity(block), vec![0; block]);
+        for (output, scale) in scales.iter_mut().enumerate() {
+            column.clear();
+            column.extend(values[output..].iter().step_by(outputs));
+            *scale = steps_4(&column, &mut steps);
+            all[output..].iter_mut().step_by(outputs).zip(&steps).for_each(|(to, &step)| *to = step);
+        }
+    });
     let pair = |pair: &[i8]| nibbles(pair[0], pair.get(1).copied().unwrap_or(0));
     Encoded { values: all.chunks(2).map(pair).collect(), scales }
 }
@@ -58,14 +58,14 @@ fn nibbles(low: i8, high: i8) -> u8 {
 fn steps_8(values: &[f32], steps: &mut [i8]) -> f32 {
     let scale = nonzero(largest(values) / 127.0);
     for (step, &x) in steps.iter_mut().zip(values) {
-        *step = (x / scale).round_ties_even().clamp(-127.0, 127.0) as i8;
+        *step = nearest((x / scale).clamp(-127.0, 127.0)) as i8;
     }
     scale
 }
 
 /// Writes each value's step, -8 to 7, and returns the scale.
 fn steps_4(values: &[f32], steps: &mut [i8]) -> f32 {
-    let step = |x: f32, scale: f32| (x / scale).round_ties_even().clamp(-8.0, 7.0);
+    let step = |x: f32, scale: f32| nearest((x / scale).clamp(-8.0, 7.0));
     let extreme = values.iter().fold(0.0f32, |most, &x| if x.abs() > most.abs() { x } else { most });
     let error = |scale: f32| values.iter().map(|&x| (step(x, scale) * scale - x).powi(2)).sum::<f32>();
     let exact = nonzero(extreme / -8.0);

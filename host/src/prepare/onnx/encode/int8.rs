@@ -2,42 +2,52 @@
 //! -128 unused (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
 //! Integer-Arithmetic-Only Inference", section 3, with the narrow range).
 
-use super::{Encoded, Order};
+use super::{Encoded, Order, nearest};
+use rayon::prelude::*;
 
 const MOST: f32 = 127.0;
+/// Values that a thread takes at a time.
+const PIECE: usize = 1 << 16;
 
 /// One scale for all values.
 pub(super) fn one_scale(values: &[f32]) -> Encoded {
-    let scale = scale(largest(values));
-    Encoded { values: values.iter().map(|&x| quantised(x, scale)).collect(), scales: vec![scale] }
+    let most = values.par_chunks(PIECE).map(largest).reduce(|| 0.0, f32::max);
+    let scale = scale(most);
+    let mut out = vec![0; values.len()];
+    let pieces = out.par_chunks_mut(PIECE).zip(values.par_chunks(PIECE));
+    pieces.for_each(|(out, values)| quantise(values, scale, out));
+    Encoded { values: out, scales: vec![scale] }
 }
 
 /// A scale for each of the outputs.
 pub(super) fn per_output(values: &[f32], outputs: usize, order: Order) -> Encoded {
-    match order {
-        Order::OutputsFirst => {
-            let rows = values.chunks_exact(values.len() / outputs);
-            let scales: Vec<f32> = rows.clone().map(|row| scale(largest(row))).collect();
-            let quantised_row =
-                |(row, &scale): (&[f32], &f32)| row.iter().map(|&x| quantised(x, scale)).collect();
-            Encoded { values: rows.zip(&scales).flat_map::<Vec<u8>, _>(quantised_row).collect(), scales }
-        }
-        Order::InputsFirst => {
-            let rows = values.chunks_exact(outputs);
-            let mut scales = vec![0.0f32; outputs];
-            for row in rows.clone() {
-                scales.iter_mut().zip(row).for_each(|(most, x)| *most = most.max(x.abs()));
-            }
-            scales.iter_mut().for_each(|most| *most = scale(*most));
-            let quantised_row =
-                |row: &[f32]| row.iter().zip(&scales).map(|(&x, &s)| quantised(x, s)).collect();
-            Encoded { values: rows.flat_map::<Vec<u8>, _>(quantised_row).collect(), scales }
-        }
+    let mut out = vec![0; values.len()];
+    if order == Order::OutputsFirst {
+        let inputs = values.len() / outputs;
+        let rows = out.par_chunks_mut(inputs).zip(values.par_chunks(inputs));
+        let quantise_row = |(out, row): (&mut [u8], &[f32])| {
+            let scale = scale(largest(row));
+            quantise(row, scale, out);
+            scale
+        };
+        let scales = rows.map(quantise_row).collect();
+        return Encoded { values: out, scales };
     }
+    let mut scales = vec![0.0f32; outputs];
+    for row in values.chunks_exact(outputs) {
+        scales.iter_mut().zip(row).for_each(|(most, x)| *most = most.max(x.abs()));
+    }
+    scales.iter_mut().for_each(|most| *most = scale(*most));
+    let rows = out.par_chunks_mut(outputs).zip(values.par_chunks(outputs));
+    rows.for_each(|(out, row)| {
+        out.iter_mut().zip(row).zip(&scales).for_each(|((to, &x), &scale)| *to = step(x / scale));
+    });
+    Encoded { values: out, scales }
 }
 
+/// The largest magnitude.
 pub(super) fn largest(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |most, x| most.max(x.abs()))
+    values.iter().fold(0.0, |most, x| if x.abs() > most { x.abs() } else { most })
 }
 
 /// 1 where all values are 0.
@@ -45,8 +55,12 @@ fn scale(largest: f32) -> f32 {
     if largest == 0.0 { 1.0 } else { (largest / MOST).max(f32::MIN_POSITIVE) }
 }
 
-fn quantised(x: f32, scale: f32) -> u8 {
-    ((x / scale).round_ties_even().clamp(-MOST, MOST) as i8).cast_unsigned()
+fn quantise(values: &[f32], scale: f32, out: &mut [u8]) {
+    out.iter_mut().zip(values).for_each(|(to, &x)| *to = step(x / scale));
+}
+
+fn step(x: f32) -> u8 {
+    (nearest(x.clamp(-MOST, MOST)) as i8).cast_unsigned()
 }
 
 #[cfg(test)]

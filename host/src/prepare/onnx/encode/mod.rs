@@ -238,6 +238,13 @@ impl Recipe {
     }
 }
 
+/// The nearest whole number of a value below 2^22, the even one of two: adding 1.5 * 2^23 leaves no bits for fractions.
+/// Unlike `round_ties_even` it needs no instruction that older processors lack, so it is vectorised everywhere.
+fn nearest(x: f32) -> f32 {
+    const NO_FRACTION: f32 = 12_582_912.0;
+    (x + NO_FRACTION) - NO_FRACTION
+}
+
 /// Refuses little-endian f32 `values` of `tensor` that hold NaN or infinity.
 pub(super) fn check_finite(weights: &Weights, tensor: &str, values: &[u8]) -> Result<(), ModelError> {
     const EXPONENT: u32 = 0x7f80_0000;

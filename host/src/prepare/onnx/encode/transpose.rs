@@ -1,19 +1,21 @@
 //! Transposition of large matrices, by tiles that stay in the processor's cache.
 
+use rayon::prelude::*;
+
 const TILE: usize = 32;
 
 /// `values`, `[rows, columns]`, as `[columns, rows]`.
 pub(super) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut out = vec![0.0; values.len()];
-    for row in (0..rows).step_by(TILE) {
-        for column in (0..columns).step_by(TILE) {
-            for r in row..rows.min(row + TILE) {
-                for c in column..columns.min(column + TILE) {
-                    out[c * rows + r] = values[r * columns + c];
-                }
+    out.par_chunks_mut(TILE * rows).enumerate().for_each(|(band, out)| {
+        let first = band * TILE;
+        for row in (0..rows).step_by(TILE) {
+            for (c, out) in out.chunks_exact_mut(rows).enumerate() {
+                let tile = row..rows.min(row + TILE);
+                out[tile.clone()].iter_mut().zip(tile).for_each(|(to, r)| *to = values[r * columns + first + c]);
             }
         }
-    }
+    });
     out
 }
 
