@@ -7,12 +7,14 @@ pub mod child;
 mod collected;
 mod computed;
 mod engine;
+mod evaluate;
 mod inline;
 mod lost;
 mod output_log;
 mod process;
 pub mod protocol;
 
+pub use evaluate::SharedLogits;
 pub use inline::InlineWorker;
 pub use lost::Lost;
 pub use process::{ProcessWorker, WorkerSettings};
