@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[command(name = "inferhost", version, arg_required_else_help = true)]
 #[command(
     after_help = "Example:\n  inferhost run configs/quickstart.toml --out runs/first && inferhost report runs/first\n\n\
-    Exit codes: 0 done, 1 failed, 2 bad input, 3 the plugin failed, 130 interrupted."
+    Exit codes: 0 done, 1 failed (eval: a backend does not pass), 2 bad input, 3 the plugin failed, 130 interrupted."
 )]
 pub struct Cli {
     /// What to do.
@@ -31,6 +31,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  inferhost run configs/quickstart.toml\n  \
         inferhost run configs/quickstart.toml --resume --out runs/quickstart-20261120-160000")]
     Run(RunArgs),
+    /// Hold every backend of a config against its baseline on a corpus, the config's [accuracy]
+    #[command(after_help = "Example:\n  inferhost eval configs/reference.toml --out runs/accuracy\n\n\
+        Exit codes: 0 every backend passes the gate, 1 one does not, 3 none could be evaluated.")]
+    Eval(EvalArgs),
     /// Turn a run folder into tables
     #[command(after_help = "Example:\n  inferhost report runs/quickstart-20261120-160000")]
     Report(ReportArgs),
@@ -110,6 +114,28 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with a run that ended early: in --out, or in the config's newest folder under runs/
+    #[arg(long)]
+    pub resume: bool,
+    /// Where plugins run
+    #[arg(long, value_enum, default_value = "process")]
+    pub isolation: Isolation,
+    /// Where plugins are.
+    #[command(flatten)]
+    pub plugins: PluginDirs,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The config
+    pub config: PathBuf,
+    /// The run folder [default: runs/NAME-eval-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with an evaluation that ended early: in --out, or in the config's newest under runs/
     #[arg(long)]
     pub resume: bool,
     /// Where plugins run

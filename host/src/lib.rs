@@ -1,6 +1,6 @@
 //! The host, in the order in which data passes through it: a [`config`] becomes a [`plan`]; [`plugins`] are found
 //! and [`model`]s [`prepare`]d; the plan's groups [`run`] in [`worker`]s, each run a [`record`] in the run folder's
-//! [`store`]; [`analysis`] and [`report`] work from that folder alone.
+//! [`store`], and backends are held to the baseline's [`accuracy`]; [`analysis`] and [`report`] work from that folder alone.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,8 @@ pub mod prompts;
 pub mod run;
 
 pub mod worker;
+
+pub mod accuracy;
 
 pub mod telemetry;
 

@@ -50,6 +50,9 @@ pub struct Manifest {
     pub machine: Machine,
     /// How many records the whole matrix makes.
     pub planned_runs: u64,
+    /// How many pairs of model and backend are evaluated; 0 where accuracy is not.
+    #[serde(default)]
+    pub planned_evaluations: u64,
     /// How many it made, as counted when the manifest was last written.
     #[serde(default)]
     pub counts: Counts,
@@ -160,6 +163,7 @@ pub(crate) mod sample {
                 ..Machine::default()
             },
             planned_runs: planned,
+            planned_evaluations: 0,
             counts: Counts::default(),
         }
     }

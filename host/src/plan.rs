@@ -222,6 +222,7 @@ mod tests {
             models: vec![model("a"), model("b")],
             backends: vec![backend("x"), backend("y")],
             scenarios: vec![scenario("short", 8), scenario("long", 30)],
+            accuracy: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a run looks like while it goes on: a bar with an ETA on a terminal, plain lines elsewhere.
 
+use crate::accuracy;
 use crate::record::Record;
 use crate::run::Event;
 use crate::text;
@@ -49,6 +50,42 @@ impl Progress {
             Event::Note(note) => self.say(&format!("note: {note}")),
             Event::Started { planned, recorded } => self.start(*planned, *recorded),
             Event::Recorded(record) => self.count(record),
+        }
+    }
+
+    /// Shows an evaluation's `event`.
+    pub fn show_evaluation(&mut self, event: &accuracy::Event<'_>) {
+        match event {
+            accuracy::Event::Started { planned, recorded } => match &self.bar {
+                Some(bar) => bar.set_style(scored()),
+                None => line(&format!("{planned} evaluations planned, {recorded} recorded before")),
+            },
+            accuracy::Event::Scored { model, done, total, tok_s } => self.score(model, *done, *total, *tok_s),
+            accuracy::Event::Evaluated(of) => {
+                let what = format!("{} {}", of.model, of.backend);
+                match &of.degraded {
+                    Some(lost) => {
+                        let message = text::one_line(&lost.message);
+                        self.say(&format!("degraded: {what}: {}: {message}", lost.kind.name()));
+                    }
+                    None if of.verdict.is_pass() => {}
+                    None => self.say(&format!("note: {what}: accuracy {}", of.verdict.name())),
+                }
+            }
+        }
+    }
+
+    fn score(&mut self, model: &str, done: u64, total: u64, tok_s: f64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(format!("{tok_s:.0} tokens/s  {model}"));
+            return;
+        }
+        let due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
+        if due || done == total {
+            self.last_line = Some(Instant::now());
+            line(&format!("{done}/{total} tokens, {tok_s:.0} a second  {model}"));
         }
     }
 
@@ -132,6 +169,11 @@ fn line(text: &str) {
 
 fn spinner() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn scored() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:24} {pos}/{len} tokens  {elapsed} gone  {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn counted() -> ProgressStyle {

@@ -2,6 +2,7 @@
 
 use super::group::{Call, Group, Scenario};
 use super::is_ok;
+use crate::accuracy::Verdict;
 use crate::record::{DegradedKind, Record};
 use crate::stats::{Summary, summary};
 use serde::Serialize;
@@ -38,6 +39,8 @@ pub struct CellSummary {
     pub decode_tok_s: Summary,
     /// The worker's largest resident set, MB (10^6 bytes).
     pub rss_peak_mb: Option<f64>,
+    /// What the accuracy gate says of the backend on this model; none where it was not evaluated.
+    pub accuracy: Option<Verdict>,
 }
 
 impl CellSummary {
@@ -61,6 +64,7 @@ impl CellSummary {
             tpot_ms: over(tpot_ms),
             decode_tok_s: over(decode_tok_s),
             rss_peak_mb: over(|record| record.telemetry.as_ref()?.rss_peak_mb).max,
+            accuracy: None,
         }
     }
 }

@@ -4,12 +4,14 @@
 //! across. Every figure keeps its denominator: planned, recorded, ok and degraded runs are counted for the matrix and
 //! for each cell, and a run that is missing is said to be missing.
 
+mod accuracy;
 mod agreement;
 mod cell;
 mod group;
 mod order;
 mod table;
 
+pub use accuracy::Accuracy;
 pub use agreement::{Agreement, Difference};
 pub use cell::CellSummary;
 pub use group::{Call, Scenario};
@@ -42,6 +44,9 @@ pub struct Analysis {
     pub degraded: Vec<DegradedGroup>,
     /// Whether backends gave the same output.
     pub agreement: Vec<Agreement>,
+    /// How near backends came to the baseline's accuracy; none where that was not evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<Accuracy>,
 }
 
 /// The denominators of a matrix.
@@ -109,6 +114,7 @@ pub fn analyse(manifest: &Manifest, records: &Records) -> Analysis {
         agreement: agreement::agreement(&groups, baseline.as_deref()),
         cells,
         baseline,
+        accuracy: None,
     }
 }
 

@@ -4,10 +4,12 @@ mod artifacts;
 mod backends;
 mod chosen;
 mod conformance;
+mod eval;
 mod one_off;
 mod options;
 mod plan;
 mod prepare;
+mod ready;
 mod report;
 mod run;
 mod target;
@@ -24,6 +26,7 @@ pub fn execute(cli: Cli) -> Result<(), AppError> {
         Command::Backends(args) => backends::execute(&args),
         Command::Plan(args) => plan::execute(&args),
         Command::Run(args) => run::execute(&args),
+        Command::Eval(args) => eval::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Prefill(args) => one_off::prefill(&args),
         Command::Generate(args) => one_off::generate(&args),

@@ -1,18 +1,18 @@
 //! `inferhost run`: config, plan, setup, matrix, report.
 
+use super::ready::Ready;
 use super::target::{Earlier, Target};
 use crate::cli::RunArgs;
 use crate::config::{self, Config};
 use crate::error::AppError;
+use crate::interrupt;
 use crate::manifest::Counts;
 use crate::output::{print, print_json};
 use crate::plan::plan;
-use crate::plugins::PluginFolders;
 use crate::progress::Progress;
 use crate::report::{self, Layout};
-use crate::run::{Event, Isolation, Ledger, Matrix, RunError, SetupError, Starter, first_manifest, setup};
+use crate::run::{Event, Ledger, Matrix, RunError, first_manifest};
 use crate::store::RunFolder;
-use crate::{interrupt, model};
 use serde::Serialize;
 use std::path::Path;
 
@@ -27,7 +27,7 @@ struct Summary<'a> {
 
 pub(super) fn execute(args: &RunArgs) -> Result<(), AppError> {
     let config = config::load(&args.config).map_err(AppError::bad_input)?;
-    let target = Target::choose(args, &config)?;
+    let target = Target::choose(args.out.as_deref(), args.resume, &config.name)?;
     let (folder, earlier) = target.open(&config)?;
     interrupt::install().map_err(AppError::failed)?;
     let mut progress = Progress::new();
@@ -62,17 +62,8 @@ fn run(
     progress: &mut Progress,
 ) -> Result<(u64, Ledger), AppError> {
     let mut show = |event: Event<'_>| progress.show(&event);
-    if args.isolation == Isolation::None {
-        show(Event::Note("without isolation deadlines, memory_limit_mb and env do not hold".into()));
-    }
-    let starter = Starter {
-        isolation: args.isolation,
-        memory_limit_mb: config.run.memory_limit_mb,
-        ..Starter::new(&folder.logs_dir()).map_err(AppError::failed)?
-    };
-    let folders = PluginFolders::new(&args.plugins.folders).map_err(AppError::bad_input)?;
-    let setup =
-        setup(config, &folders, &starter, &model::cache::cache_dir(), &mut show).map_err(setup_error)?;
+    let ready = Ready::new(config, &folder, args.isolation, &args.plugins, &mut show)?;
+    let Ready { setup, starter, .. } = &ready;
     let plan = plan(config, &setup.contexts(config));
     if let (true, Some(first)) = (plan.cells.is_empty(), plan.skipped.first()) {
         return Err(AppError::bad_input(format!("nothing can be run: {}", first.reason)));
@@ -80,30 +71,25 @@ fn run(
     for skipped in &plan.skipped {
         show(Event::Note(format!("skipped: {} ({})", skipped.reason, skipped.cell.mode.name())));
     }
-    let mut manifest = first_manifest(config, &plan, &setup);
-    let mut records = Vec::new();
+    let mut manifest = first_manifest(config, &plan, setup);
+    let (mut records, mut evaluations) = (Vec::new(), Vec::new());
     if let Some(earlier) = earlier {
+        earlier.same_corpus(config, &ready.datasets)?;
         earlier.changes(&manifest).into_iter().for_each(|change| show(Event::Note(change)));
         manifest = earlier.continued(manifest)?;
-        records = earlier.records;
+        (records, evaluations) = (earlier.records, earlier.evaluations);
     }
-    let path = folder.path().display().to_string();
+    let path = folder.path().to_path_buf();
     let mut ledger = Ledger::open(folder, manifest, &records).map_err(|error| AppError::store(&error))?;
-    let matrix = Matrix { config, plan: &plan, setup: &setup, starter: &starter };
+    let matrix = Matrix { config, plan: &plan, setup, starter };
     let ended = matrix.run(&records, &mut ledger, &mut show);
     ended.map_err(|error| run_error(&error, &ledger, plan.runs(), &path))?;
+    ready.evaluate(config, &evaluations, &mut ledger, &path, progress)?;
     Ok((plan.runs(), ledger))
 }
 
-fn setup_error(error: SetupError) -> AppError {
-    match error {
-        SetupError::Interrupted => AppError::interrupted("interrupted before the first run"),
-        SetupError::Io(_) | SetupError::Prepare { .. } => AppError::failed(error),
-        other => AppError::bad_input(other),
-    }
-}
-
-fn run_error(error: &RunError, ledger: &Ledger, planned: u64, path: &str) -> AppError {
+fn run_error(error: &RunError, ledger: &Ledger, planned: u64, path: &Path) -> AppError {
+    let path = path.display();
     match error {
         RunError::Interrupted => AppError::interrupted(format!(
             "interrupted; {} of {planned} runs are recorded in {path}: go on with --resume --out {path}",

@@ -1,11 +1,11 @@
-//! The run folder that `inferhost run` means, and what an earlier part of the run left in it.
+//! The run folder that `inferhost run` or `eval` means, and what an earlier part of the run left in it.
 
-use crate::cli::RunArgs;
+use crate::accuracy::{Dataset, Evaluation};
 use crate::config::Config;
 use crate::error::AppError;
 use crate::manifest::Manifest;
 use crate::record::Record;
-use crate::store::{RunFolder, StoreError, read_manifest, read_records};
+use crate::store::{RunFolder, StoreError, read_evaluations, read_manifest, read_records};
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -21,27 +21,28 @@ pub(super) struct Target {
 pub(super) struct Earlier {
     pub(super) manifest: Manifest,
     pub(super) records: Vec<Record>,
+    pub(super) evaluations: Vec<Evaluation>,
 }
 
 impl Target {
-    pub(super) fn choose(args: &RunArgs, config: &Config) -> Result<Self, AppError> {
-        let path = match (&args.out, args.resume) {
+    /// `out`, or a folder under `runs/` whose name begins with `name`.
+    pub(super) fn choose(out: Option<&Path>, resume: bool, name: &str) -> Result<Self, AppError> {
+        let path = match (out, resume) {
             (Some(out), true) if !out.exists() => {
                 return Err(AppError::bad_input(format!(
                     "there is nothing to resume at {}; leave --resume out to begin there",
                     out.display()
                 )));
             }
-            (Some(out), _) => out.clone(),
-            (None, false) => return Self::fresh(&config.name),
-            (None, true) => newest(&config.name).ok_or_else(|| {
+            (Some(out), _) => out.into(),
+            (None, false) => return Self::fresh(name),
+            (None, true) => newest(name).ok_or_else(|| {
                 AppError::bad_input(format!(
-                    "there is no run of {} under runs/ to resume; name its folder with --out",
-                    config.name
+                    "there is no run of {name} under runs/ to resume; name its folder with --out"
                 ))
             })?,
         };
-        Ok(Self { existed: path.exists(), path, resume: args.resume })
+        Ok(Self { existed: path.exists(), path, resume })
     }
 
     /// A new folder under `runs/`, named by the time; two that begin in the same second get two folders.
@@ -67,7 +68,8 @@ impl Target {
     pub(super) fn open(&self, config: &Config) -> Result<(RunFolder, Option<Earlier>), AppError> {
         let store = |error: StoreError| AppError::store(&error);
         let has = |file: &str| self.path.join(file).metadata().is_ok_and(|file| file.len() > 0);
-        if self.resume && has("records.jsonl") && !has("manifest.json") {
+        let has_records = has("records.jsonl") || has("accuracy.jsonl");
+        if self.resume && has_records && !has("manifest.json") {
             return Err(AppError::bad_input(format!(
                 "{} holds records but no manifest.json, so it cannot be resumed; give another --out",
                 self.path.display()
@@ -80,6 +82,7 @@ impl Target {
         let folder = RunFolder::open(&self.path).map_err(store)?;
         let manifest = read_manifest(&self.path).map_err(store)?;
         let records = read_records(&self.path).map_err(store)?.records;
+        let evaluations = read_evaluations(&self.path).map_err(store)?.evaluations;
         let now = serde_json::to_value(config).map_err(AppError::failed)?;
         if let Some(key) = first_difference(&manifest.config, &now, "") {
             return Err(AppError::bad_input(format!(
@@ -87,7 +90,7 @@ impl Target {
                 self.path.display()
             )));
         }
-        Ok((folder, Some(Earlier { manifest, records })))
+        Ok((folder, Some(Earlier { manifest, records, evaluations })))
     }
 
     /// A run that never began leaves no folder behind.
@@ -116,6 +119,23 @@ impl Earlier {
             after.session.clone_from(&before.session);
         }
         Ok(now)
+    }
+
+    /// Refuses to mix evaluations of two corpora.
+    ///
+    /// # Errors
+    /// A model whose tokens are not those it was evaluated on.
+    pub(super) fn same_corpus(&self, config: &Config, datasets: &[Dataset]) -> Result<(), AppError> {
+        for (model, dataset) in config.models.iter().zip(datasets) {
+            let of_model = self.evaluations.iter().filter(|earlier| earlier.model == model.name);
+            if of_model.into_iter().any(|earlier| earlier.corpus != dataset.corpus) {
+                return Err(AppError::bad_input(format!(
+                    "the tokens of {} for model `{}` are not those this evaluation began with; give another --out",
+                    dataset.corpus.name, model.name
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// What is not as it was when the run began: the records made from here on may not be like those before.

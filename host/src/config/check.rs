@@ -1,6 +1,6 @@
 //! Whether the parts of a config fit each other.
 
-use super::Config;
+use super::{AccuracySettings, Config};
 use crate::record::Mode;
 use std::collections::HashSet;
 
@@ -12,11 +12,14 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
     name("name", &config.name)?;
     names("models", config.models.iter().map(|m| m.name.as_str()))?;
     names("backends", config.backends.iter().map(|b| b.name.as_str()))?;
-    names("scenarios", config.scenarios.iter().map(|s| s.name.as_str()))?;
+    if !config.scenarios.is_empty() || config.accuracy.is_none() {
+        names("scenarios", config.scenarios.iter().map(|s| s.name.as_str()))?;
+    }
     if !config.backends.iter().any(|b| b.name == config.baseline) {
         return Err(format!("baseline `{}` is not the name of a backend", config.baseline));
     }
     run(config)?;
+    config.accuracy.as_ref().map_or(Ok(()), AccuracySettings::check)?;
     sizes(config)?;
     config.backends.iter().try_for_each(backend)?;
     config.scenarios.iter().try_for_each(|scenario| {

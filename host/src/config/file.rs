@@ -1,6 +1,6 @@
 //! The TOML a user writes, key by key. `configs/reference.toml` shows each with its meaning.
 
-use super::ConfigError;
+use super::{AccuracySettings, ConfigError};
 use crate::record::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,7 +18,9 @@ pub(super) struct ConfigFile {
     pub(super) run: RunSettings,
     pub(super) models: Vec<Model>,
     pub(super) backends: Vec<Backend>,
+    #[serde(default)]
     pub(super) scenarios: Vec<Scenario>,
+    pub(super) accuracy: Option<AccuracySettings>,
 }
 
 /// How the matrix is run.

@@ -1,10 +1,12 @@
 //! The config file: [`file`] holds what a user writes, and [`load`] turns it into a [`Config`] in which every
 //! default is filled in, every path is absolute and every name is known to be sound.
 
+mod accuracy;
 mod check;
 mod error;
 mod file;
 
+pub use accuracy::{AccuracySettings, Thresholds};
 pub use error::ConfigError;
 pub(crate) use error::nearest;
 pub use file::{Backend, Model, Positions, RunSettings, Sampling, Scenario};
@@ -29,6 +31,9 @@ pub struct Config {
     pub backends: Vec<Backend>,
     /// In which shapes.
     pub scenarios: Vec<Scenario>,
+    /// On which corpus backends are held against the baseline; none: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<AccuracySettings>,
 }
 
 /// Reads, resolves and checks the config at `path`. Paths in it are relative to its folder.
@@ -47,7 +52,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 
 fn resolve(written: file::ConfigFile, folder: &Path) -> Config {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
-    let file::ConfigFile { name, seed, baseline, mut run, mut models, mut backends, scenarios } = written;
+    let file::ConfigFile { name, seed, baseline, mut run, mut models, mut backends, scenarios, accuracy } =
+        written;
     for model in models.iter_mut().filter(|m| !m.source.contains(':')) {
         model.source = folder.join(&model.source).display().to_string();
     }
@@ -59,7 +65,8 @@ fn resolve(written: file::ConfigFile, folder: &Path) -> Config {
     }
     run.prompt_text = run.prompt_text.map(|text| folder.join(text));
     let baseline = baseline.or_else(|| backends.first().map(|b| b.name.clone())).unwrap_or_default();
-    Config { name, seed, baseline, run, models, backends, scenarios }
+    let accuracy = accuracy.map(|accuracy| accuracy.resolve(&folder));
+    Config { name, seed, baseline, run, models, backends, scenarios, accuracy }
 }
 
 /// The corpus of a calibration is a path like the others in the file.

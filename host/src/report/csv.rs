@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 type Column = (&'static str, fn(&CellSummary) -> String);
 
-const COLUMNS: [Column; 27] = [
+const COLUMNS: [Column; 28] = [
     ("model", |cell| cell.model.clone()),
     ("backend", |cell| cell.backend.clone()),
     ("scenario", |cell| cell.scenario.name.clone()),
@@ -34,6 +34,7 @@ const COLUMNS: [Column; 27] = [
     ("tpot_median_ms", |cell| field(cell.tpot_ms.median)),
     ("decode_mean_tok_s", |cell| field(cell.decode_tok_s.mean)),
     ("rss_peak_mb", |cell| field(cell.rss_peak_mb)),
+    ("accuracy", |cell| field(cell.accuracy.map(|verdict| verdict.name()))),
 ];
 
 /// The table with its header, which is there without cells too.

@@ -1,8 +1,9 @@
-//! What a run folder says, for people: `report.md`, `summary.csv` and a text for the terminal.
+//! What a run folder says, for people: `report.md`, `summary.csv`, `accuracy.csv` and a text for the terminal.
 //!
 //! A report is made from a run folder alone, also while the matrix still runs and long after on another machine.
 //! Names and messages come from configs and plugins, so each output strips or escapes what would mean something to it.
 
+mod accuracy;
 mod csv;
 mod figure;
 mod markdown;
@@ -13,7 +14,7 @@ pub use terminal::Layout;
 
 use crate::analysis::{Analysis, analyse};
 use crate::manifest::Manifest;
-use crate::store::{StoreError, read_manifest, read_records, write_atomic};
+use crate::store::{StoreError, read_evaluations, read_manifest, read_records, write_atomic};
 use std::path::{Path, PathBuf};
 
 /// Why there is no report.
@@ -23,7 +24,7 @@ pub enum ReportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The table of cells could not be put into CSV.
-    #[error("write summary.csv: {0}")]
+    #[error("write a table as CSV: {0}")]
     Csv(#[from] ::csv::Error),
 }
 
@@ -44,22 +45,26 @@ impl Report {
     pub fn read(run_dir: &Path) -> Result<Self, ReportError> {
         let manifest = read_manifest(run_dir)?;
         let analysis = analyse(&manifest, &read_records(run_dir)?);
+        let analysis = analysis.with_accuracy(&manifest, &read_evaluations(run_dir)?);
         Ok(Self { manifest, analysis })
     }
 
-    /// Writes `report.md` and `summary.csv` into `run_dir`, each whole or not at all, and returns their paths.
+    /// Writes `report.md`, `summary.csv` and, where accuracy was evaluated, `accuracy.csv` into `run_dir`, each whole or not at all, and returns their paths.
     ///
     /// # Errors
     /// What the system refused.
     pub fn write(&self, run_dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
-        let files = [
+        let mut files = vec![
             (run_dir.join("report.md"), markdown::markdown(&self.manifest, &self.analysis).into_bytes()),
             (run_dir.join("summary.csv"), csv::csv(&self.analysis.cells)?),
         ];
+        if let Some(accuracy) = &self.analysis.accuracy {
+            files.push((run_dir.join("accuracy.csv"), accuracy::csv(accuracy)?));
+        }
         for (path, content) in &files {
             write_atomic(path, content)?;
         }
-        Ok(files.map(|(path, _)| path).into())
+        Ok(files.into_iter().map(|(path, _)| path).collect())
     }
 
     /// The report as text.

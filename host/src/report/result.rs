@@ -1,13 +1,30 @@
 //! The result in a sentence, with its denominators, for every output alike.
 
+use super::accuracy;
 use super::figure::count;
 use crate::analysis::{Agreement, Analysis, RunCounts};
 use crate::manifest::Manifest;
 use crate::record::DegradedKind;
 use std::collections::BTreeMap;
 
+/// The first sentence of every output.
+pub(super) fn headline(analysis: &Analysis) -> String {
+    match &analysis.accuracy {
+        None => sentence(&analysis.runs),
+        Some(found) if has_runs(analysis) => {
+            format!("{}; accuracy: {}", sentence(&analysis.runs), accuracy::sentence(found))
+        }
+        Some(found) => format!("accuracy: {}", accuracy::sentence(found)),
+    }
+}
+
+/// An evaluation alone has none.
+fn has_runs(analysis: &Analysis) -> bool {
+    analysis.runs.planned > 0 || analysis.runs.recorded > 0
+}
+
 /// `28 of 30 planned runs recorded, 27 ok, 1 degraded (timeout 1)`.
-pub(super) fn sentence(runs: &RunCounts) -> String {
+fn sentence(runs: &RunCounts) -> String {
     let Some(reasons) = kinds(&runs.degraded_by_kind) else {
         return format!("{}, 0 degraded", recorded(runs));
     };
@@ -58,8 +75,16 @@ pub(super) fn warnings(manifest: &Manifest, analysis: &Analysis) -> Vec<String> 
                 .into(),
         );
     }
+    if let Some(accuracy) = analysis.accuracy.as_ref().filter(|accuracy| accuracy.missing > 0) {
+        let missing = count(accuracy.missing);
+        lines.push(format!("{missing} planned evaluations of accuracy have no record; go on by --resume."));
+    }
+    if analysis.accuracy.as_ref().is_some_and(|accuracy| accuracy.torn) {
+        lines.push("The last line of accuracy.jsonl is torn and left out.".into());
+    }
     let is_known = |name: &String| analysis.cells.iter().any(|cell| cell.backend == *name && cell.ok > 0);
-    if let Some(baseline) = analysis.baseline.as_ref().filter(|name| !is_known(name)) {
+    let unknown = analysis.baseline.as_ref().filter(|name| !is_known(name));
+    if let Some(baseline) = unknown.filter(|_| has_runs(analysis) || analysis.accuracy.is_none()) {
         lines.push(format!("The baseline {baseline} has no ok run, so there are no ratios."));
     }
     lines

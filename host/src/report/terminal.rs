@@ -1,8 +1,10 @@
 //! The report on a terminal, or in a file or pipe where its width is not the terminal's.
 
-use super::figure::{figure, ratio, spread};
-use super::result::{outputs, sentence, warnings};
-use crate::analysis::{Analysis, CellSummary, DegradedGroup, Table};
+use super::accuracy::{corpus, difference, kl, limit, perplexity, top1};
+use super::figure::{NONE, figure, ratio, spread};
+use super::result::{headline, outputs, warnings};
+use crate::accuracy::{Evaluation, Verdict};
+use crate::analysis::{Accuracy, Analysis, CellSummary, DegradedGroup, Table};
 use crate::manifest::Manifest;
 use crate::record::Mode;
 use crate::text::{clipped, one_line};
@@ -54,7 +56,7 @@ impl Layout {
 
 /// The whole report.
 pub(super) fn terminal(manifest: &Manifest, analysis: &Analysis, layout: Layout) -> String {
-    let mut text = format!("{}: {}\n", one_line(&analysis.name), sentence(&analysis.runs));
+    let mut text = format!("{}: {}\n", one_line(&analysis.name), headline(analysis));
     for warning in warnings(manifest, analysis) {
         text.push_str(&format!("warning: {}\n", one_line(&warning)));
     }
@@ -66,6 +68,7 @@ pub(super) fn terminal(manifest: &Manifest, analysis: &Analysis, layout: Layout)
     if !analysis.cells.is_empty() {
         text.push_str(&legend(analysis));
     }
+    text.push_str(&analysis.accuracy.as_ref().map_or(String::new(), |found| accuracy(found, layout)));
     text.push_str(&degraded(&analysis.degraded, layout));
     text
 }
@@ -94,6 +97,11 @@ fn cells(table: &Table<'_>, layout: Layout) -> TextTable {
         header.splice(4..4, ["TTFT ms", "TPOT ms"]);
     }
     header.push("ok");
+    let evaluated =
+        table.rows.iter().flat_map(|row| row.cells.iter().flatten()).any(|c| c.accuracy.is_some());
+    if evaluated {
+        header.push("accuracy");
+    }
     let mut text = layout.table();
     text.set_header(header);
     for row in &table.rows {
@@ -101,7 +109,11 @@ fn cells(table: &Table<'_>, layout: Layout) -> TextTable {
         for (index, cell) in row.cells.iter().flatten().enumerate() {
             let repeated = index > 0 && layout != Layout::Plain;
             let scenario = if repeated { String::new() } else { scenario.clone() };
-            text.add_row(cell_row(scenario, cell, generates));
+            let mut row = cell_row(scenario, cell, generates);
+            if evaluated {
+                row.push(cell.accuracy.map_or(NONE, Verdict::name).into());
+            }
+            text.add_row(row);
         }
     }
     for column in text.column_iter_mut().skip(2) {
@@ -121,6 +133,54 @@ fn cell_row(scenario: String, cell: &CellSummary, generates: bool) -> Vec<String
     row.push(ratio(cell.throughput_ratio));
     row.push(format!("{}/{}", cell.ok, cell.recorded));
     row
+}
+
+fn accuracy(accuracy: &Accuracy, layout: Layout) -> String {
+    let mut text = String::new();
+    for evaluations in accuracy.models() {
+        let Some(first) = evaluations.first() else { continue };
+        let title = format!("{}, accuracy: {}", first.model, corpus(first));
+        let mut table = layout.table();
+        table.set_header([
+            "backend",
+            "perplexity",
+            "vs baseline",
+            "mean KL",
+            "top-1",
+            "tok/s",
+            "limit",
+            "gate",
+        ]);
+        for of in evaluations {
+            let tok_s = figure(of.figures.as_ref().map(|figures| figures.tok_s));
+            let backend = one_line(&of.backend);
+            table.add_row([
+                backend,
+                perplexity(of),
+                difference(of),
+                kl(of),
+                top1(of),
+                tok_s,
+                limit(of),
+                gate(of),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1).take(6) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        text.push_str(&format!("\n{}\n{}", one_line(&title), print(&table)));
+    }
+    if text.is_empty() { text } else { text + "gate: perplexity within the limit of the baseline's\n" }
+}
+
+fn gate(of: &Evaluation) -> String {
+    match &of.degraded {
+        Some(lost) => {
+            let message = clipped(&lost.message, MESSAGE_LIMIT);
+            format!("{}: {} in {}: {message}", of.verdict.name(), lost.kind.name(), lost.stage.name())
+        }
+        None => of.verdict.name().into(),
+    }
 }
 
 fn degraded(groups: &[DegradedGroup], layout: Layout) -> String {

@@ -24,8 +24,13 @@ pub fn first_manifest(config: &Config, plan: &Plan, setup: &Setup) -> Manifest {
         artifacts: artifacts(config, setup),
         machine: Machine::probe(),
         planned_runs: plan.runs(),
+        planned_evaluations: planned_evaluations(config),
         counts: manifest::Counts::default(),
     }
+}
+
+fn planned_evaluations(config: &Config) -> u64 {
+    config.accuracy.as_ref().map_or(0, |_| (config.models.len() * config.backends.len()) as u64)
 }
 
 fn models(config: &Config, setup: &Setup) -> Vec<ModelEntry> {

@@ -1,10 +1,10 @@
 //! The runs of one model on one backend: a worker is started when a run needs one, and again after it was lost.
 
 use super::matrix::{Matrix, RunError};
-use super::open_request;
+use super::open::{NotOpen, misplaced_reply, open_worker};
 use crate::plan::{Group, Run};
 use crate::prompts;
-use crate::record::{Degraded, DegradedKind, Mode, Stage};
+use crate::record::{Degraded, Mode, Stage};
 use crate::worker::protocol::{GenerateSettings, Reply, Request, RunRequest, RunResult};
 use crate::worker::{Lost, Worker};
 use inferhost_plugin_api::SessionInfo;
@@ -67,7 +67,7 @@ impl<'a> GroupRunner<'a> {
                 Ok(result)
             }
             Ok(Reply::Failed(failure)) => Err(Stop::Degraded(failure.into())),
-            Ok(_) => Err(Stop::Degraded(misplaced_reply())),
+            Ok(_) => Err(Stop::Degraded(misplaced_reply(Stage::Run))),
             Err(lost) => {
                 self.worker = None;
                 self.warmed.clear();
@@ -131,22 +131,11 @@ impl<'a> GroupRunner<'a> {
     fn start(&mut self) -> Result<Box<dyn Worker>, NotOpen> {
         let Group { round, model, backend, .. } = *self.group;
         let Matrix { config, setup, starter, .. } = *self.matrix;
-        let prepared = setup.pairs[&(model, backend)].as_ref().map_err(|e| NotOpen::Reported(e.clone()))?;
-        let (model, settings) = (&config.models[model].name, &config.backends[backend]);
+        let log = format!("{}-{}-round{round}", config.models[model].name, config.backends[backend].name);
         self.pid = None;
-        let log = format!("{model}-{}-round{round}", settings.name);
-        let mut worker = starter.start(&log, &settings.env).map_err(NotOpen::Host)??;
-        self.pid = Some(worker.pid());
-        let deadline = Duration::from_secs_f64(config.run.open_deadline_s);
-        let plugin = setup.backends[backend].file.path.clone();
-        for request in [Request::Load { plugin }, open_request(prepared, &settings.options)] {
-            match worker.call(request, deadline)? {
-                Reply::Failed(failure) => return Err(NotOpen::Reported(failure.into())),
-                Reply::Opened(info) => self.session = serde_json::from_str(&info).ok(),
-                _ => {}
-            }
-        }
-        Ok(worker)
+        let opened = open_worker(config, setup, starter, (model, backend), &log, &mut self.pid)?;
+        self.session = Some(opened.session);
+        Ok(opened.worker)
     }
 }
 
@@ -163,22 +152,4 @@ impl From<Lost> for Stop {
             Lost::Interrupted => Self::Run(RunError::Interrupted),
         }
     }
-}
-
-/// Why there is no worker with an open model.
-enum NotOpen {
-    /// The plugin said why; it would say so again.
-    Reported(Degraded),
-    Lost(Lost),
-    Host(std::io::Error),
-}
-
-impl From<Lost> for NotOpen {
-    fn from(lost: Lost) -> Self {
-        Self::Lost(lost)
-    }
-}
-
-fn misplaced_reply() -> Degraded {
-    Degraded::new(DegradedKind::Incompatible, Stage::Run, "the worker gave a reply of another kind")
 }

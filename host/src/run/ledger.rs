@@ -1,5 +1,6 @@
 //! The run folder and its manifest, kept in step: every record counted, every session noted.
 
+use crate::accuracy::Evaluation;
 use crate::manifest::{Counts, Manifest};
 use crate::record::{Record, Status};
 use crate::store::{RunFolder, StoreError};
@@ -35,7 +36,12 @@ impl Ledger {
         Ok(())
     }
 
-    pub(super) fn note_session(
+    /// Adds a line to `accuracy.jsonl`. It is on the disk when this returns.
+    pub(crate) fn append_evaluation(&mut self, evaluation: &Evaluation) -> Result<(), StoreError> {
+        self.folder.append_evaluation(evaluation)
+    }
+
+    pub(crate) fn note_session(
         &mut self,
         backend: usize,
         model: &str,
@@ -47,7 +53,7 @@ impl Ledger {
         self.folder.write_manifest(&self.manifest)
     }
 
-    pub(super) fn close(&mut self, ended_at: Option<String>) -> Result<(), StoreError> {
+    pub(crate) fn close(&mut self, ended_at: Option<String>) -> Result<(), StoreError> {
         self.manifest.ended_at = ended_at;
         self.folder.write_manifest(&self.manifest)
     }

@@ -2,9 +2,11 @@
 
 use super::atomic::{sync_folder, write_atomic};
 use super::log::{LineLog, whole_lines};
-use super::{LOCK, LOGS, MANIFEST, RECORDS, StoreError};
+use super::{ACCURACY, LOCK, LOGS, MANIFEST, RECORDS, StoreError};
+use crate::accuracy::Evaluation;
 use crate::manifest::Manifest;
 use crate::record::Record;
+use serde::Serialize;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,6 +19,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 pub struct RunFolder {
     path: PathBuf,
     records: LineLog<File>,
+    /// Opened with the first line: most runs have none.
+    evaluations: Option<LineLog<File>>,
     /// Held, not read: closing it gives the lock back.
     _lock: File,
 }
@@ -29,8 +33,8 @@ impl RunFolder {
     pub fn create(path: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(path).map_err(StoreError::io("create", path))?;
         let lock = lock(path)?;
-        let held = fs::metadata(path.join(RECORDS)).map_or(0, |file| file.len());
-        if held > 0 {
+        let held = |name: &str| fs::metadata(path.join(name)).map_or(0, |file| file.len());
+        if held(RECORDS) > 0 || held(ACCURACY) > 0 {
             return Err(StoreError::HoldsRecords { path: path.into() });
         }
         Self::locked(path, lock)
@@ -52,19 +56,9 @@ impl RunFolder {
     fn locked(path: &Path, lock: File) -> Result<Self, StoreError> {
         let logs = path.join(LOGS);
         fs::create_dir_all(&logs).map_err(StoreError::io("create", &logs))?;
-        let file_path = path.join(RECORDS);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&file_path)
-            .map_err(StoreError::io("open", &file_path))?;
-        let bytes = fs::read(&file_path).map_err(StoreError::io("read", &file_path))?;
-        let records =
-            LineLog::new(file, whole_lines(&bytes) as u64).map_err(StoreError::io("mend", &file_path))?;
+        let records = line_log(&path.join(RECORDS))?;
         sync_folder(path)?;
-        Ok(Self { path: path.into(), records, _lock: lock })
+        Ok(Self { path: path.into(), records, evaluations: None, _lock: lock })
     }
 
     /// The folder.
@@ -97,12 +91,45 @@ impl RunFolder {
     /// # Errors
     /// What the system refused; the file then holds the records before this one.
     pub fn append(&mut self, record: &Record) -> Result<(), StoreError> {
-        let written = serde_json::to_vec(record).map_err(std::io::Error::from).and_then(|mut line| {
-            line.push(b'\n');
-            self.records.append(&line)
-        });
-        written.map_err(|source| StoreError::Append { path: self.path.join(RECORDS), source })
+        append(&mut self.records, record)
+            .map_err(|source| StoreError::Append { path: self.path.join(RECORDS), source })
     }
+
+    /// Adds an evaluation. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// What the system refused; the file then holds the evaluations before this one.
+    pub fn append_evaluation(&mut self, evaluation: &Evaluation) -> Result<(), StoreError> {
+        let path = self.path.join(ACCURACY);
+        let log = match &mut self.evaluations {
+            Some(log) => log,
+            none => {
+                let log = line_log(&path)?;
+                sync_folder(&self.path)?;
+                none.insert(log)
+            }
+        };
+        append(log, evaluation).map_err(|source| StoreError::Append { path, source })
+    }
+}
+
+/// The file of lines at `path`, made where it is missing; a torn last line is cut off.
+fn line_log(path: &Path) -> Result<LineLog<File>, StoreError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(StoreError::io("open", path))?;
+    let bytes = fs::read(path).map_err(StoreError::io("read", path))?;
+    LineLog::new(file, whole_lines(&bytes) as u64).map_err(StoreError::io("mend", path))
+}
+
+fn append<T: Serialize>(log: &mut LineLog<File>, record: &T) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(record)?;
+    line.push(b'\n');
+    log.append(&line)
 }
 
 fn lock(folder: &Path) -> Result<File, StoreError> {

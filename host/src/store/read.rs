@@ -1,7 +1,8 @@
 //! Reading a run folder, without its lock and without changing it.
 
 use super::log::whole_lines;
-use super::{MANIFEST, RECORDS, StoreError};
+use super::{ACCURACY, MANIFEST, RECORDS, StoreError};
+use crate::accuracy::{self, Evaluation};
 use crate::manifest::{self, Manifest};
 use crate::record::{self, Record, Status};
 use serde::Deserialize;
@@ -30,21 +31,52 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, StoreError> {
         .map_err(|error| StoreError::MalformedManifest { path, reason: error.to_string() })
 }
 
+/// The evaluations of a run folder, in the order they were written.
+#[derive(Debug, Clone, Default)]
+pub struct Evaluations {
+    /// Every whole one.
+    pub evaluations: Vec<Evaluation>,
+    /// Whether a torn last line was left out.
+    pub torn: bool,
+}
+
 /// The records of the run folder at `folder`.
 ///
 /// # Errors
 /// A folder without them, a line other than a torn last one that is no record, a schema newer than this host.
 pub fn read_records(folder: &Path) -> Result<Records, StoreError> {
     let bytes = read_file(folder, RECORDS)?;
-    let path = folder.join(RECORDS);
-    let whole = &bytes[..whole_lines(&bytes)];
-    let mut records = Vec::new();
+    let (records, torn) = read_lines(&bytes, &folder.join(RECORDS), read_record)?;
+    Ok(Records { records, torn })
+}
+
+/// The evaluations of the run folder at `folder`; none where accuracy was not evaluated.
+///
+/// # Errors
+/// A line other than a torn last one that is no evaluation, a schema newer than this host.
+pub fn read_evaluations(folder: &Path) -> Result<Evaluations, StoreError> {
+    let bytes = match read_file(folder, ACCURACY) {
+        Err(StoreError::NotARunFolder { .. }) => return Ok(Evaluations::default()),
+        bytes => bytes?,
+    };
+    let (evaluations, torn) = read_lines(&bytes, &folder.join(ACCURACY), read_evaluation)?;
+    Ok(Evaluations { evaluations, torn })
+}
+
+/// Every whole line, and whether the last is torn.
+fn read_lines<T>(
+    bytes: &[u8],
+    path: &Path,
+    read: fn(&[u8], usize, &Path) -> Result<T, StoreError>,
+) -> Result<(Vec<T>, bool), StoreError> {
+    let whole = &bytes[..whole_lines(bytes)];
+    let mut found = Vec::new();
     for (index, line) in whole.split(|&byte| byte == b'\n').enumerate() {
         if !line.trim_ascii().is_empty() {
-            records.push(read_record(line, index + 1, &path)?);
+            found.push(read(line, index + 1, path)?);
         }
     }
-    Ok(Records { records, torn: whole.len() < bytes.len() })
+    Ok((found, whole.len() < bytes.len()))
 }
 
 fn read_file(folder: &Path, name: &'static str) -> Result<Vec<u8>, StoreError> {
@@ -82,6 +114,16 @@ fn read_record(line: &[u8], number: usize, path: &Path) -> Result<Record, StoreE
     }
 }
 
+fn read_evaluation(line: &[u8], number: usize, path: &Path) -> Result<Evaluation, StoreError> {
+    check_schema(line, path, accuracy::SCHEMA)?;
+    let malformed = |reason: String| StoreError::MalformedRecord { path: path.into(), line: number, reason };
+    let found: Evaluation = serde_json::from_slice(line).map_err(|error| malformed(error.to_string()))?;
+    if found.figures.is_some() == found.degraded.is_some() {
+        return Err(malformed("it must have either figures or a degraded reason".into()));
+    }
+    Ok(found)
+}
+
 fn check_schema(json: &[u8], path: &Path, known: u32) -> Result<(), StoreError> {
     #[derive(Deserialize)]
     struct Versioned {
@@ -117,6 +159,28 @@ mod tests {
         let found = read_records(folder.path()).unwrap();
         assert_eq!((found.records.len(), found.torn), (2, true));
         assert_eq!(fs::read_to_string(folder.path().join(RECORDS)).unwrap(), torn);
+    }
+
+    #[test]
+    fn evaluations_may_be_absent_and_torn_but_not_malformed() {
+        use crate::accuracy::{Verdict, sample};
+        let folder = tempfile::tempdir().unwrap();
+        assert!(read_evaluations(folder.path()).unwrap().evaluations.is_empty());
+        let line = |of: &Evaluation| serde_json::to_string(of).unwrap();
+        let written = [sample::evaluation("ort", Verdict::Baseline, 0.0), sample::degraded("candle")];
+        let path = folder.path().join(ACCURACY);
+        fs::write(&path, format!("{}\n{}\n{{\"sch", line(&written[0]), line(&written[1]))).unwrap();
+        let found = read_evaluations(folder.path()).unwrap();
+        assert_eq!((found.evaluations.as_slice(), found.torn), (written.as_slice(), true));
+        let neither = Evaluation { degraded: None, ..sample::degraded("candle") };
+        for (bad, part) in [
+            (line(&neither), "line 1 is no record"),
+            (line(&written[0]).replace("\"schema\":1", "\"schema\":2"), "schema is 2"),
+        ] {
+            fs::write(&path, format!("{bad}\n{}\n", line(&written[0]))).unwrap();
+            let message = read_evaluations(folder.path()).unwrap_err().to_string();
+            assert!(message.contains("accuracy.jsonl") && message.contains(part), "{message}");
+        }
     }
 
     #[test]

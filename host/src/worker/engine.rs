@@ -22,8 +22,8 @@ const MOST_SETTLING_CALLS: u128 = 100;
 #[derive(Default)]
 pub(super) struct Engine {
     plugin: Option<Plugin>,
-    session: Option<OpenSession>,
-    buffers: Buffers,
+    pub(super) session: Option<OpenSession>,
+    pub(super) buffers: Buffers,
     observations: Observations,
 }
 
@@ -44,6 +44,7 @@ impl Engine {
             Request::Open { path, form, options } => self.open(&path, form, &options),
             Request::Run(request) => self.run(&request, entered).map(Reply::Ran),
             Request::Observe { rows, widths, finish } => self.observe(&rows, &widths, finish),
+            Request::Evaluate(request) => self.evaluate(&request, entered).map(Reply::Evaluated),
         };
         result.unwrap_or_else(Reply::Failed)
     }
@@ -165,7 +166,7 @@ fn invalid(message: String) -> Failure {
     Failure { stage: Stage::Verify, kind: DegradedKind::InvalidOutput, message, bad_input: false }
 }
 
-fn misuse(stage: Stage, message: &str) -> Failure {
+pub(super) fn misuse(stage: Stage, message: &str) -> Failure {
     Failure::from_plugin(stage, &Error::internal(message))
 }
 

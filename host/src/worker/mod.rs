@@ -7,6 +7,7 @@ pub mod child;
 mod collected;
 mod computed;
 mod engine;
+mod evaluate;
 mod inline;
 mod lost;
 mod observations;
@@ -14,6 +15,7 @@ mod output_log;
 mod process;
 pub mod protocol;
 
+pub use evaluate::SharedLogits;
 pub use inline::InlineWorker;
 pub use lost::Lost;
 pub use process::{ProcessWorker, WorkerSettings};

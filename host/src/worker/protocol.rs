@@ -1,7 +1,9 @@
 //! What host and worker say to each other: one reply to each request, with the stages entered on the way.
 
+use super::evaluate::SharedLogits;
 use crate::prepare::Histogram;
 use crate::record::{DegradedKind, Mode, Stage, Telemetry};
+
 use crate::text;
 use inferhost_plugin_api::{ErrorKind, ModelForm, Positions, Rows};
 use ipc_channel::ipc::IpcSender;
@@ -58,6 +60,8 @@ pub enum Request {
         /// Whether the counts so far are to come back.
         finish: bool,
     },
+    /// Score windows of a corpus on the open model.
+    Evaluate(Box<EvaluateRequest>),
 }
 
 impl Request {
@@ -67,7 +71,7 @@ impl Request {
             Self::Load { .. } | Self::Describe { .. } => Stage::Load,
             Self::Open { .. } => Stage::Open,
             Self::Run(run) if run.warmups > 0 => Stage::Warmup,
-            Self::Run(_) | Self::Observe { .. } => Stage::Run,
+            Self::Run(_) | Self::Observe { .. } | Self::Evaluate(_) => Stage::Run,
         }
     }
 }
@@ -118,6 +122,8 @@ pub enum Reply {
     Ran(RunResult),
     /// To [`Request::Observe`]: the counts, where they were asked for.
     Observed(Vec<Histogram>),
+    /// To [`Request::Evaluate`].
+    Evaluated(EvaluateResult),
     /// The request failed; the worker lives on.
     Failed(Failure),
 }
@@ -149,6 +155,60 @@ pub enum Output {
     Logits(Vec<Vec<f64>>),
     /// Of `logprobs`.
     Logprobs(Vec<Vec<f64>>),
+}
+
+/// A batch of windows to score.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EvaluateRequest {
+    /// The windows.
+    pub rows: Rows,
+    /// For each window, the first of its tokens that is scored; at least 1.
+    pub first_scored: Vec<u32>,
+    /// How.
+    pub task: EvaluateTask,
+}
+
+/// What is made of a batch of windows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum EvaluateTask {
+    /// The plugin's own log-probabilities.
+    Logprobs,
+    /// Log-probabilities from logits, which are handed on.
+    Share,
+    /// Log-probabilities from logits, which are held against the baseline's.
+    Compare(SharedLogits),
+}
+
+/// Windows that were scored.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct EvaluateResult {
+    /// Around the plugin's call.
+    pub call_ns: u64,
+    /// The call and what was made of its output.
+    pub total_ns: u64,
+    /// ln p of every scored token, in order.
+    pub logprobs: Vec<f64>,
+    /// For [`EvaluateTask::Share`].
+    pub shared: Option<SharedLogits>,
+    /// For [`EvaluateTask::Compare`].
+    pub divergence: Option<Divergence>,
+}
+
+/// Sums over positions, of a backend against the baseline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// How many positions.
+    pub positions: u64,
+    /// How many logits.
+    pub values: u64,
+    /// KL(baseline || backend), nats.
+    pub kl: f64,
+    /// Positions at which both have their largest logit at the same token.
+    pub same_top: u64,
+    /// Sum of |logit difference|.
+    pub difference_sum: f64,
+    /// Not a sum: the largest |logit difference|.
+    pub difference_max: f64,
 }
 
 /// Why a request failed.

@@ -1,9 +1,10 @@
 //! `report.md`: the result first, then what was measured, then on what, then how to read it.
 
+mod accuracy;
 mod results;
 mod setup;
 
-use super::result::{outputs, sentence, warnings};
+use super::result::{headline, outputs, warnings};
 use crate::analysis::Analysis;
 use crate::manifest::Manifest;
 use crate::text;
@@ -30,6 +31,7 @@ pub(super) fn markdown(manifest: &Manifest, analysis: &Analysis) -> String {
         text.push_str(&format!("> **Note:** {}\n\n", text::markdown(&warning)));
     }
     text.push_str(&results::models(manifest, analysis));
+    text.push_str(&analysis.accuracy.as_ref().map_or(String::new(), accuracy::accuracy));
     text.push_str(&results::degraded(&analysis.degraded));
     text.push_str(&results::outputs(&analysis.agreement));
     text.push_str(&setup::setup(manifest));
@@ -43,7 +45,7 @@ fn title(name: &str) -> String {
 }
 
 fn result(analysis: &Analysis) -> String {
-    let mut text = format!("**{}.**", sentence(&analysis.runs));
+    let mut text = format!("**{}.**", headline(analysis));
     if let Some(baseline) = &analysis.baseline {
         text.push_str(&format!(" The baseline is {}.", text::markdown(baseline)));
     }

@@ -4,6 +4,7 @@ use super::{header, table};
 use crate::analysis::{Agreement, Analysis, CellSummary, DegradedGroup, Table, TableRow};
 use crate::manifest::Manifest;
 use crate::record::Mode;
+use crate::report::accuracy::mark;
 use crate::report::figure::{NONE, count, figure, ratio, spread};
 use crate::report::result::kinds;
 use crate::text::{clipped, markdown};
@@ -19,7 +20,7 @@ pub(super) fn models(manifest: &Manifest, analysis: &Analysis) -> String {
             text.push_str(&format!("## {}\n\n", model_title(manifest, table.model)));
         }
         text.push_str(&format!("### {}\n\n", table.call));
-        text.push_str(&cells(&table, analysis.baseline.as_deref()));
+        text.push_str(&cells(&table, analysis));
     }
     text
 }
@@ -33,10 +34,12 @@ fn model_title(manifest: &Manifest, name: &str) -> String {
     }
 }
 
-fn cells(of: &Table<'_>, baseline: Option<&str>) -> String {
+fn cells(of: &Table<'_>, analysis: &Analysis) -> String {
     let columns = of.backends.iter().map(|&backend| {
-        let mark = if Some(backend) == baseline { " (baseline)" } else { "" };
-        markdown(backend) + mark
+        let baseline = if Some(backend) == analysis.baseline.as_deref() { " (baseline)" } else { "" };
+        let mark = mark(analysis.verdict(of.model, backend));
+        let mark = mark.map_or(String::new(), |mark| format!(" — accuracy **{mark}**"));
+        markdown(backend) + baseline + &mark
     });
     let header: Vec<String> = std::iter::once("scenario".to_string()).chain(columns).collect();
     let rows: Vec<Vec<String>> = of.rows.iter().map(|row| cells_row(row, of.call.mode)).collect();

@@ -12,7 +12,10 @@ pub(super) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32
         for row in (0..rows).step_by(TILE) {
             for (c, out) in out.chunks_exact_mut(rows).enumerate() {
                 let tile = row..rows.min(row + TILE);
-                out[tile.clone()].iter_mut().zip(tile).for_each(|(to, r)| *to = values[r * columns + first + c]);
+                out[tile.clone()]
+                    .iter_mut()
+                    .zip(tile)
+                    .for_each(|(to, r)| *to = values[r * columns + first + c]);
             }
         }
     });
