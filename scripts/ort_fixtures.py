@@ -3,7 +3,7 @@
 
 in-place  GroupQueryAttention that grows its cache in place, rows padded on the right, as the metadata says; f32
 genai     a folder as onnxruntime-genai keeps it: names of its own, int32 inputs, a float16 cache that is shared
-merged    a decoder with `use_cache_branch`, an If of a half without past and one with; bfloat16 logits
+merged    a decoder with `use_cache_branch`, an If of a half without past and one with; bfloat16 cache and logits
 
 What transformers computes in float64 lies beside them. Needs torch, transformers, onnx, numpy and safetensors (made
 with torch 2.11.0, transformers 4.57.6, onnx 1.23.0):
@@ -210,11 +210,10 @@ def masked(graph, mask, past, present):
     def attention(layer, qkv):
         query, key, value = [heads(x) for x in graph.op("Split", qkv, axis=2, num_outputs=3, outputs=3)]
         if past:
-            key = graph.op("Concat", past(layer, "key"), key, axis=2, out=[present(layer, "key")])
-            value = graph.op("Concat", past(layer, "value"), value, axis=2, out=[present(layer, "value")])
-        else:
-            graph.op("Identity", key, out=[present(layer, "key")])
-            graph.op("Identity", value, out=[present(layer, "value")])
+            key = graph.op("Concat", graph.cast(past(layer, "key"), FLOAT), key, axis=2)
+            value = graph.op("Concat", graph.cast(past(layer, "value"), FLOAT), value, axis=2)
+        graph.op("Cast", key, to=BF16, out=[present(layer, "key")])
+        graph.op("Cast", value, to=BF16, out=[present(layer, "value")])
         size = lambda x: graph.op("Gather", graph.op("Shape", x), graph.const(2))
         count = lambda end: graph.op("Range", graph.const(0), end, graph.const(1))
         fed, total = size(query), size(key)
@@ -240,11 +239,11 @@ def merged(weights, folder):
         inner = lambda layer, kind, name=name: f"{name}.present.{layer}.{kind}"
         attention = masked(graph, "attention_mask", branch_past, inner)
         logits = graph.head(graph.decoder("input_ids", "position_ids", attention))
-        outputs = [port(graph.cast(logits, BF16), BF16, "batch", "fed", VOCAB)] + cache_ports(FLOAT, past, inner)[1]
+        outputs = [port(graph.cast(logits, BF16), BF16, "batch", "fed", VOCAB)] + cache_ports(BF16, past, inner)[1]
         branches[name] = helper.make_graph(graph.nodes, name, [], outputs)
         # Both halves use the weights of the graph around them.
         whole.initializers |= graph.initializers
-    pasts, presents = cache_ports(FLOAT, past, present)
+    pasts, presents = cache_ports(BF16, past, present)
     out = ["logits"] + [output.name for output in presents]
     whole.op("If", "use_cache_branch", out=out, **branches)
     inputs = [

@@ -28,10 +28,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let keeps = session.inputs().iter().any(|input| input.name().ends_with("logits_to_keep"));
     let allocator = Allocator::default();
     let mut binding = session.create_binding()?;
+    let in_place = session.metadata()?.custom("inferhost.kv_cache").is_some();
     for input in session.inputs() {
-        binding.bind_input(input.name(), &input_tensor(&allocator, input, tokens)?)?;
+        let past = input.name().strip_prefix("past_key_values.").filter(|_| in_place);
+        if let Some(part) = past {
+            let cache = empty_tensor(&allocator, input, tokens)?;
+            binding.bind_input(input.name(), &cache)?;
+            binding.bind_output(format!("present.{part}"), cache)?;
+        } else {
+            binding.bind_input(input.name(), &input_tensor(&allocator, input, tokens)?)?;
+        }
     }
-    for output in session.outputs() {
+    for output in session.outputs().iter().filter(|output| !in_place || output.name() == "logits") {
         let positions = if keeps && output.name() == "logits" { 1 } else { tokens };
         binding.bind_output(output.name(), empty_tensor(&allocator, output, positions)?)?;
     }

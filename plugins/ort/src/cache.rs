@@ -54,7 +54,8 @@ impl KvCache {
     pub(crate) fn start(&mut self, batch: usize, capacity: usize) -> Result<(), Error> {
         if batch * capacity > self.room {
             self.blocks = [Block::default(), Block::default()];
-            self.room = batch * capacity;
+            // A quarter more than before at least: without a cache, rows grow by one from start to start.
+            self.room = (batch * capacity).max(self.room + self.room / 4);
         }
         (self.past, self.batch, self.capacity, self.filled) = (1, batch, capacity, 0);
         match self.growth {

@@ -165,20 +165,16 @@ impl Lane {
         Ok(())
     }
 
-    /// Visits every row of the batch that is in this lane with the [`Own`](Target::Own) logits of its last run,
+    /// Every row of the batch that is in this lane, with the [`Own`](Target::Own) logits of its last run,
     /// `[positions, vocab]`, the padding left out.
-    pub(crate) fn each_row(
-        &mut self,
-        mut visit: impl FnMut(usize, &[f32]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub(crate) fn own_logits(&mut self) -> impl Iterator<Item = (usize, &[f32])> {
         let [_, out, vocab] = self.logits.shape;
-        let mut lanes = self.logits.read().chunks_exact((out * vocab).max(1));
-        for (&row, &length) in self.rows.iter().zip(&self.lengths) {
-            let logits = lanes.next().unwrap_or_default();
+        let (left, rows) = (self.padding == Padding::Left, self.rows.iter().zip(&self.lengths));
+        let lanes = self.logits.read().chunks_exact((out * vocab).max(1));
+        rows.zip(lanes).map(move |((&row, &length), logits)| {
             let own = length.min(out);
-            let first = if self.padding == Padding::Left { out - own } else { 0 };
-            visit(row, &logits[first * vocab..(first + own) * vocab])?;
-        }
-        Ok(())
+            let first = if left { out - own } else { 0 };
+            (row, &logits[first * vocab..(first + own) * vocab])
+        })
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The runtime's library is found and loaded at run time ([`library`]), so one build of this plugin drives many
 //! versions of ONNX Runtime. A graph is understood by the names that exporters use for its inputs and outputs, and by
-//! what its metadata says ([`conventions`]); its `past_key_values` stay in buffers of this plugin's, and logits go
-//! straight into the host's memory where the shapes allow it.
+//! what its metadata says; its `past_key_values` stay in buffers of this plugin's, and logits go straight into the
+//! host's memory where the shapes allow it.
 
 mod binding;
 mod buffers;

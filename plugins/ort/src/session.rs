@@ -4,7 +4,7 @@ use crate::binding::{Memories, Runner};
 use crate::conventions::Conventions;
 use crate::element::Element;
 use crate::lane::{Lane, Target};
-use crate::logprob::logprob;
+use crate::logprob::{Piece, reduce};
 use crate::signature::Signature;
 use inferhost_plugin_api::decode::{NextLogits, StepModel, generate};
 use inferhost_plugin_api::{
@@ -41,17 +41,16 @@ impl OrtSession {
         Self { lanes, active: 0, memories, runner, signature, conventions, info, next }
     }
 
-    /// Lays the batch out over lanes, of which each can be stepped until the longest row has `capacity` positions.
-    fn start_lanes(&mut self, batch: Batch<'_>, capacity: usize) -> Result<(), Error> {
-        let rows: Vec<&[u32]> = batch.iter().collect();
-        let together = batch.is_uniform() || self.signature.takes_padding(self.conventions.padding);
-        let groups = if together { vec![(0..rows.len()).collect()] } else { by_length(&rows) };
+    /// Lays rows out over lanes, of which each can be stepped `more` times.
+    fn start_lanes(&mut self, rows: &[&[u32]], more: usize) -> Result<(), Error> {
+        let groups = by_length(rows);
+        let together = groups.len() == 1 || self.signature.takes_padding(self.conventions.padding);
+        let groups = if together { vec![(0..rows.len()).collect()] } else { groups };
         self.active = groups.len();
         while self.lanes.len() < self.active {
             self.lanes.push(Lane::new(&self.signature, self.conventions, &self.memories));
         }
-        let more = capacity - batch.longest();
-        self.lanes.iter_mut().zip(groups).try_for_each(|(lane, group)| lane.start(&rows, group, more))
+        self.lanes.iter_mut().zip(groups).try_for_each(|(lane, group)| lane.start(rows, group, more))
     }
 
     /// Runs the lanes and writes their logits where row number `i` of the batch has its own, from position
@@ -77,12 +76,11 @@ impl OrtSession {
         }
         for lane in lanes {
             lane.run(&mut self.runner, wanted, cached, Target::Own)?;
-            lane.each_row(|row, own| {
+            for (row, own) in lane.own_logits() {
                 let own = if wanted == Positions::Last { &own[own.len() - vocab..] } else { own };
                 let to = starts[row] * vocab;
                 logits[to..to + own.len()].copy_from_slice(own);
-                Ok(())
-            })?;
+            }
         }
         Ok(())
     }
@@ -97,24 +95,42 @@ impl OrtSession {
         ran.map(|()| NextLogits::F32(&self.next))
     }
 
-    /// Logprobs of rows few enough for one run, written where row number `i` has its own, from `starts(i)` on.
-    fn logprobs_at_once(&mut self, batch: Batch<'_>, logprobs: &mut [f64]) -> Result<(), Error> {
-        self.start_lanes(batch, batch.longest())?;
+    /// Logprobs of rows few enough for one run.
+    fn logprobs_at_once(&mut self, asked: &mut [Asked<'_>]) -> Result<(), Error> {
+        let rows: Vec<&[u32]> = asked.iter().map(|row| row.fed).collect();
+        self.start_lanes(&rows, 0)?;
         let vocab = self.signature.vocab_size;
-        let rows: Vec<&[u32]> = batch.iter().collect();
-        let starts = starts(batch, 1);
+        let threads = self.info.threads.unwrap_or(1) as usize;
+        let mut asked: Vec<_> = asked.iter_mut().map(Some).collect();
         for lane in &mut self.lanes[..self.active] {
             lane.run(&mut self.runner, Positions::All, false, Target::Own)?;
-            lane.each_row(|row, logits| {
-                let predicted = logits.chunks_exact(vocab).zip(&rows[row][1..]);
-                predicted.zip(&mut logprobs[starts[row]..]).try_for_each(|((logits, &token), to)| {
-                    *to = logprob(logits, token)?;
-                    Ok(())
-                })
-            })?;
+            let rows = lane.own_logits().filter_map(|(row, logits)| Some((asked[row].take()?, logits)));
+            let pieces = rows.flat_map(|(row, logits)| Piece::of_row(logits, row.next, row.to, vocab));
+            reduce(pieces.collect(), vocab, threads)?;
         }
         Ok(())
     }
+}
+
+/// A row of which logprobs are wanted.
+struct Asked<'a> {
+    /// All tokens but the last, which predicts nothing.
+    fed: &'a [u32],
+    /// All tokens but the first, which nothing predicts.
+    next: &'a [u32],
+    /// Where their logprobs go.
+    to: &'a mut [f64],
+}
+
+/// The rows that have something to predict, with their places in `to`.
+fn asked<'a>(batch: Batch<'a>, mut to: &'a mut [f64]) -> Vec<Asked<'a>> {
+    let rows = batch.iter().filter_map(|row| {
+        let (_, next) = row.split_first()?;
+        let fed = &row[..next.len()];
+        let own = to.split_off_mut(..next.len())?;
+        (!next.is_empty()).then_some(Asked { fed, next, to: own })
+    });
+    rows.collect()
 }
 
 /// Rows of one length together, in the order in which lengths first appear.
@@ -129,9 +145,9 @@ fn by_length(rows: &[&[u32]]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Where each row begins among all rows' positions, of which each row has `fewer` fewer than tokens.
-fn starts(batch: Batch<'_>, fewer: usize) -> Vec<usize> {
-    let lengths = batch.lengths.iter().map(|&length| length as usize - fewer);
+/// Where each row begins among all rows' positions.
+fn starts(batch: Batch<'_>) -> Vec<usize> {
+    let lengths = batch.lengths.iter().map(|&length| length as usize);
     lengths.scan(0, |next, length| Some(std::mem::replace(next, *next + length))).collect()
 }
 
@@ -145,9 +161,9 @@ impl Session for OrtSession {
         let logits = logits.as_f32_mut(vocab, positions.count(batch) * vocab);
         let starts = match positions {
             Positions::Last => (0..batch.rows()).collect(),
-            Positions::All => starts(batch, 0),
+            Positions::All => starts(batch),
         };
-        self.start_lanes(batch, batch.longest())?;
+        self.start_lanes(&batch.iter().collect::<Vec<_>>(), 0)?;
         self.run_lanes(positions, true, &starts, logits)
     }
 
@@ -168,13 +184,10 @@ impl Session for OrtSession {
     fn logprobs(&mut self, batch: Batch<'_>, logprobs: &mut RVec<f64>) -> Result<(), Error> {
         let per_row = batch.longest() * self.signature.vocab_size * size_of::<f32>();
         let rows_at_once = (LOGPROB_BYTES / per_row.max(1)).max(1);
-        let mut tokens = batch.tokens.as_slice();
-        for lengths in batch.lengths.as_slice().chunks(rows_at_once) {
-            let (these, rest) = tokens.split_at(lengths.iter().map(|&length| length as usize).sum());
-            tokens = rest;
-            let done = logprobs.len();
-            logprobs.resize(done + these.len() - lengths.len(), 0.0);
-            self.logprobs_at_once(Batch::new(these, lengths), &mut logprobs[done..])?;
+        let done = logprobs.len();
+        logprobs.resize(done + batch.total_tokens() - batch.rows(), 0.0);
+        for rows in asked(batch, &mut logprobs[done..]).chunks_mut(rows_at_once) {
+            self.logprobs_at_once(rows)?;
         }
         Ok(())
     }
@@ -182,7 +195,7 @@ impl Session for OrtSession {
 
 impl StepModel for OrtSession {
     fn start(&mut self, batch: Batch<'_>, capacity: usize) -> Result<NextLogits<'_>, Error> {
-        self.start_lanes(batch, capacity)?;
+        self.start_lanes(&batch.iter().collect::<Vec<_>>(), capacity - batch.longest())?;
         self.next_logits(batch.rows(), capacity > batch.longest())
     }
 
@@ -205,7 +218,10 @@ mod tests {
     #[test]
     fn starts_count_the_positions_before() {
         let batch = Batch::new(&[1, 2, 3, 4, 5, 6], &[2, 1, 3]);
-        assert_eq!(starts(batch, 0), [0, 2, 3]);
-        assert_eq!(starts(batch, 1), [0, 1, 1]);
+        assert_eq!(starts(batch), [0, 2, 3]);
+        let mut to = [0.0; 3];
+        let asked = asked(batch, &mut to);
+        let lengths: Vec<_> = asked.iter().map(|row| (row.fed, row.next, row.to.len())).collect();
+        assert_eq!(lengths, [(&[1][..], &[2][..], 1), (&[4, 5], &[5, 6], 2)]);
     }
 }

@@ -95,6 +95,6 @@ fn a_merged_decoder_agrees_with_transformers() {
     let mut session = open(&plugin, &fixtures().join("ort/merged"));
     let info = session.info().clone();
     assert_eq!((info.precision.as_str(), &*info.details["padding"]), ("bf16", "left"));
-    // Its logits are bfloat16: 8 bits of mantissa.
+    // Its cache and logits are bfloat16: 8 bits of mantissa.
     Check { tolerance: 1.0 / 256.0, cached: true }.session(&mut session, &expected());
 }
