@@ -28,7 +28,21 @@ pub trait Worker {
     ///
     /// # Errors
     /// [`Lost`] where there is no worker any more, and why.
-    fn call(&mut self, request: Request, deadline: Duration) -> Result<Reply, Lost>;
+    fn call(&mut self, request: Request, deadline: Duration) -> Result<Reply, Lost> {
+        self.call_streamed(request, deadline, &mut |_| {})
+    }
+
+    /// As [`call`](Self::call); `step` is told the tokens of each step of a streamed run as they come, each with its
+    /// row.
+    ///
+    /// # Errors
+    /// [`Lost`] where there is no worker any more, and why.
+    fn call_streamed(
+        &mut self,
+        request: Request,
+        deadline: Duration,
+        step: &mut dyn FnMut(&[(u32, u32)]),
+    ) -> Result<Reply, Lost>;
 
     /// The worker's process id.
     fn pid(&self) -> u32;
