@@ -1,6 +1,7 @@
 //! The real program, driven from outside. One binary, by what is shown:
 //!
 //! - `pipeline`: a mixed-backend matrix from config to report; one-off calls against known answers
+//! - `accuracy`: backends held against a baseline on the same tokens, and what fails the gate
 //! - `faults`: every way a plugin can misbehave, and what its runs are recorded as
 //! - `resume`: workers and hosts killed at random moments, Ctrl-C, two hosts on one folder
 //! - `mistakes`: what a user can get wrong, and the one line that says so
@@ -12,6 +13,7 @@
     reason = "clippy exempts test functions only, not what they call"
 )]
 
+mod accuracy;
 mod configs;
 mod faults;
 mod growth;
