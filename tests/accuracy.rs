@@ -246,7 +246,8 @@ fn what_is_recorded_is_not_evaluated_again() {
         let names =
             |of: &[Evaluation]| -> Vec<_> { of.iter().map(|of| (of.backend.clone(), of.verdict)).collect() };
         let (mut before, mut after) = (names(&found), names(&now));
-        (before.sort(), after.sort());
+        before.sort();
+        after.sort();
         assert_eq!(before, after);
     }
     host.write("tokens.json", "[1, 2, 3, 4]");

@@ -11,7 +11,7 @@ use crate::record::Mode;
 use crate::run::{Starter, describe, open_request};
 use crate::text;
 use crate::worker::protocol::{Failure, GenerateSettings, Output, Reply, Request, RunRequest, RunResult};
-use crate::worker::{Lost, Worker};
+use crate::worker::{Lost, StepListener, Worker};
 use inferhost_plugin_api::{Positions, Rows};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -143,7 +143,7 @@ impl Call {
     }
 
     /// Makes the call; `step` is told the tokens of each step where the request is streamed.
-    fn make(&mut self, step: &mut dyn FnMut(&[(u32, u32)])) -> Result<RunResult, AppError> {
+    fn make(&mut self, step: &mut StepListener<'_>) -> Result<RunResult, AppError> {
         let request = Request::Run(Box::new(self.request.clone()));
         match self.worker.call_streamed(request, self.deadline, step).map_err(lost)? {
             Reply::Ran(result) => Ok(result),

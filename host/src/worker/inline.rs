@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use super::protocol::{FromWorker, Reply, Request};
-use super::{Lost, Worker};
+use super::{Lost, StepListener, Worker};
 use crate::interrupt;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Worker for InlineWorker {
         &mut self,
         request: Request,
         _deadline: Duration,
-        step: &mut dyn FnMut(&[(u32, u32)]),
+        step: &mut StepListener<'_>,
     ) -> Result<Reply, Lost> {
         if interrupt::requested() {
             return Err(Lost::Interrupted);

@@ -22,6 +22,9 @@ pub use process::{ProcessWorker, WorkerSettings};
 use protocol::{Reply, Request};
 use std::time::Duration;
 
+/// Takes the tokens of each step of a streamed run, each with its row.
+pub type StepListener<'a> = dyn FnMut(&[(u32, u32)]) + 'a;
+
 /// Something that answers requests.
 pub trait Worker {
     /// Sends `request` and waits for its reply, `deadline` at most.
@@ -41,7 +44,7 @@ pub trait Worker {
         &mut self,
         request: Request,
         deadline: Duration,
-        step: &mut dyn FnMut(&[(u32, u32)]),
+        step: &mut StepListener<'_>,
     ) -> Result<Reply, Lost>;
 
     /// The worker's process id.

@@ -2,7 +2,7 @@
 
 use super::output_log::OutputLog;
 use super::protocol::{FromWorker, Reply, Request};
-use super::{Lost, Worker, lost};
+use super::{Lost, StepListener, Worker, lost};
 use crate::interrupt;
 use crate::record::Stage;
 use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender};
@@ -60,7 +60,7 @@ impl ProcessWorker {
     }
 
     /// What `message` means for the call; none where it goes on.
-    fn take(&mut self, message: FromWorker, step: &mut dyn FnMut(&[(u32, u32)])) -> Option<Reply> {
+    fn take(&mut self, message: FromWorker, step: &mut StepListener<'_>) -> Option<Reply> {
         match message {
             FromWorker::Reply(reply) => Some(*reply),
             FromWorker::Step(tokens) => {
@@ -76,7 +76,7 @@ impl ProcessWorker {
     }
 
     /// The reply that a worker sent before it ended, if it did.
-    fn last_reply(&mut self, step: &mut dyn FnMut(&[(u32, u32)])) -> Option<Reply> {
+    fn last_reply(&mut self, step: &mut StepListener<'_>) -> Option<Reply> {
         while let Ok(message) = self.replies.try_recv() {
             if let Some(reply) = self.take(message, step) {
                 return Some(reply);
@@ -91,7 +91,7 @@ impl Worker for ProcessWorker {
         &mut self,
         request: Request,
         deadline: Duration,
-        step: &mut dyn FnMut(&[(u32, u32)]),
+        step: &mut StepListener<'_>,
     ) -> Result<Reply, Lost> {
         let start = Instant::now();
         self.stage = request.first_stage();
