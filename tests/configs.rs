@@ -65,7 +65,9 @@ fn keys_in(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut table, mut above_explains) = (String::new(), false);
     for line in text.lines() {
         let key = line.trim_start_matches("# ").split_once(" = ").map(|(key, _)| key);
-        match key.filter(|key| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) {
+        let is_key =
+            |key: &&str| key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        match key.filter(is_key) {
             Some(key) => {
                 let path = format!("{table}{key}");
                 if above_explains || line.trim_start_matches("# ").contains(" # ") {

@@ -1,6 +1,7 @@
 //! The real program, driven from outside. One binary, by what is shown:
 //!
 //! - `pipeline`: a mixed-backend matrix from config to report; one-off calls against known answers
+//! - `accuracy`: backends held against a baseline on the same tokens, and what fails the gate
 //! - `faults`: every way a plugin can misbehave, and what its runs are recorded as
 //! - `prepare`: artifacts of every precision against their models; the artifact cache
 //! - `resume`: workers and hosts killed at random moments, Ctrl-C, two hosts on one folder
@@ -13,6 +14,7 @@
     reason = "clippy exempts test functions only, not what they call"
 )]
 
+mod accuracy;
 mod configs;
 mod faults;
 mod growth;

@@ -218,6 +218,52 @@ fn prompts_can_come_from_a_text() {
     assert!(text.trim().split(' ').count() >= 4, "{text}");
 }
 
+/// A golden model of 211 ids with a tokenizer that gives each id one byte: most of what it says is broken UTF-8.
+fn model_of_bytes(host: &Host) -> PathBuf {
+    let model = host.path("bytes");
+    std::fs::create_dir(&model).unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/gpt2-erf");
+    for entry in std::fs::read_dir(golden).unwrap().flatten() {
+        std::fs::copy(entry.path(), model.join(entry.file_name())).unwrap();
+    }
+    // GPT-2's alphabet: visible Latin-1 stands for itself, the other bytes for characters from 256 on.
+    let is_visible = |byte: u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    let hidden = (0..256).filter(|&byte| !is_visible(byte)).zip(256..);
+    let names: BTreeMap<u32, u32> =
+        (0..256).filter(|&byte| is_visible(byte)).map(|byte| (byte, byte)).chain(hidden).collect();
+    let name = |byte: u32| char::from_u32(names[&byte]).unwrap().to_string();
+    // Letters first, then what begins and continues two-byte characters.
+    let bytes = (32..127).chain(0xc2..0xd0).chain(0x80..0xc0).chain(0..32).take(211);
+    let vocab: BTreeMap<String, u32> = bytes.map(name).zip(0..).collect();
+    host.write("bytes/vocab.json", &serde_json::to_string(&vocab).unwrap());
+    host.write("bytes/merges.txt", "#version: 0.2\n");
+    model
+}
+
+#[test]
+fn a_prompt_is_continued_as_text_and_its_speed_told() {
+    let host = Host::new();
+    let model = model_of_bytes(&host);
+    let tokenizer = inferhost::model::TokenizerFiles::find(&model).unwrap().load().unwrap();
+    for (seed, prompt) in ["hello", "a b", "Zz"].into_iter().enumerate() {
+        let seed = seed.to_string();
+        let call = ["generate", "--plugin", "candle", "--model", model.to_str().unwrap(), "--prompt", prompt];
+        let sampled = ["--max-new-tokens", "30", "--temperature", "1", "--seed", &seed];
+        let json = host.run(&[&call[..], &sampled, &["--json"]].concat()).succeeds().stdout.clone();
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let ids: Vec<Vec<u32>> = serde_json::from_value(json["tokens"].clone()).unwrap();
+        let text = host.run(&[&call[..], &sampled].concat());
+        assert_eq!(text.succeeds().stdout, tokenizer.decode(&ids[0]).unwrap() + "\n");
+        let told = text.stderr.lines().last().unwrap();
+        assert!(
+            told.starts_with(&format!("{} prompt tokens, 30 new tokens, first token after ", prompt.len()))
+        );
+        assert!(told.contains(" ms, then ") && told.ends_with(" tokens/s"), "{told}");
+        let one = host.run(&[&call[..], &["--max-new-tokens", "1", "--isolation", "none"]].concat());
+        assert!(one.succeeds().stderr.trim_end().ends_with(" ms"), "one token has no rate: {}", one.stderr);
+    }
+}
+
 #[test]
 fn what_a_program_reads_is_json() {
     let host = Host::new();

@@ -116,7 +116,7 @@ impl Ended {
 fn is_progress(line: &str) -> bool {
     let told = ["preparing ", "note: ", "degraded: "].iter().any(|kind| line.starts_with(kind));
     let number = line.split([' ', '/']).next().unwrap_or_default().parse::<u64>().is_ok();
-    told || (number && line.contains(" runs"))
+    told || (number && [" runs", " evaluations", " tokens"].iter().any(|counted| line.contains(counted)))
 }
 
 /// A config with one model, the backends given as TOML and one small scenario.

@@ -13,11 +13,12 @@ const MESSAGE_LIMIT: usize = 1000;
 pub mod exit_code {
     /// Done. Degraded runs are results, not failures.
     pub const DONE: i32 = 0;
-    /// The host could not do its work: I/O, no worker process.
+    /// The host could not do its work: I/O, no worker process. Or `eval` found a backend that does not pass.
     pub const FAILED: i32 = 1;
     /// Something the user gave is wrong: command line, config, model, plugin, data. Nothing was run.
     pub const BAD_INPUT: i32 = 2;
-    /// The plugin failed: a one-off call or a conformance check failed, or no run of a matrix succeeded.
+    /// The plugin failed: a one-off call or a conformance check failed, or no run of a matrix or no
+    /// evaluation succeeded.
     pub const BACKEND_FAILED: i32 = 3;
     /// Ctrl-C. Records are kept; `--resume` goes on.
     pub const INTERRUPTED: i32 = 130;

@@ -25,6 +25,11 @@ pub fn one_line(text: &str) -> String {
     visible.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// `text` as it is, but for control characters other than line breaks and tabs: nothing that a terminal obeys.
+pub fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
 /// At most `limit` characters of `text`, on one line.
 pub fn clipped(text: &str, limit: usize) -> String {
     let line = one_line(text);
@@ -119,6 +124,11 @@ mod tests {
         ] {
             assert_eq!(markdown(text), escaped, "{text:?}");
         }
+    }
+
+    #[test]
+    fn printed_text_keeps_its_lines_and_loses_what_a_terminal_obeys() {
+        assert_eq!(printable("a\tb\n\u{1b}[2Jc\r\u{7}\u{9b}d é 日本"), "a\tb\n[2Jcd é 日本");
     }
 
     #[test]

@@ -4,58 +4,18 @@
 //! each predict all their tokens but the first, which nothing precedes; the last, shorter window counts too. Windows
 //! that overlap predict only tokens that the one before does not hold.
 
+use super::{DatasetError, Source};
 use crate::config::AccuracySettings;
 use crate::digest::hex;
-use crate::model::{ModelError, ResolvedModel};
+use crate::model::ResolvedModel;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
 /// Logits of one call are kept to about so many bytes, as f32.
 const LOGITS_BYTES: u64 = 256 << 20;
 /// Small windows are put together up to this many.
 const MOST_WINDOWS: u64 = 64;
-
-/// Why there is no dataset.
-#[derive(Debug, thiserror::Error)]
-pub enum DatasetError {
-    /// The corpus cannot be read.
-    #[error("accuracy.{key}: cannot read {path}: {reason}")]
-    Unreadable {
-        /// `text` or `tokens`.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what to give.
-        reason: String,
-    },
-    /// The model has no tokenizer, or one that fails.
-    #[error("model `{model}`: accuracy.text: {source}")]
-    Tokenizer {
-        /// Which.
-        model: String,
-        /// Why.
-        source: ModelError,
-    },
-    /// The corpus and the model do not fit each other.
-    #[error("model `{model}`: {reason}")]
-    Misfit {
-        /// Which.
-        model: String,
-        /// What was found, what was expected and what to do.
-        reason: String,
-    },
-}
-
-/// What a corpus file holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// A text, to be tokenised by each model's own tokenizer.
-    Text(String),
-    /// Token ids, the same for every model.
-    Tokens(Vec<Vec<u32>>),
-}
 
 /// A model's corpus, cut into windows.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,50 +112,6 @@ impl Window {
     /// How many of its tokens are predicted.
     pub fn scored(&self) -> u64 {
         self.tokens.len() as u64 - u64::from(self.first_scored)
-    }
-}
-
-impl Source {
-    /// Reads the corpus that `settings` name.
-    ///
-    /// # Errors
-    /// A file that is not there, is not what it should be, or holds nothing.
-    pub fn read(settings: &AccuracySettings) -> Result<Self, DatasetError> {
-        match &settings.text {
-            Some(path) => text(path).map(Self::Text),
-            None => listed(settings.corpus()).map(Self::Tokens),
-        }
-    }
-}
-
-fn text(path: &Path) -> Result<String, DatasetError> {
-    let unreadable = |reason: String| DatasetError::Unreadable { key: "text", path: path.into(), reason };
-    let bytes = std::fs::read(path).map_err(|e| unreadable(format!("{e}; give a UTF-8 text file")))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        unreadable(format!("byte {at} is not UTF-8; give a UTF-8 text file"))
-    })?;
-    if text.trim().is_empty() {
-        return Err(unreadable("it is empty; give a text".into()));
-    }
-    Ok(text)
-}
-
-fn listed(path: &Path) -> Result<Vec<Vec<u32>>, DatasetError> {
-    let unreadable = |reason: String| DatasetError::Unreadable { key: "tokens", path: path.into(), reason };
-    let wanted = "give [ids] or [[ids], ...]";
-    let text = std::fs::read_to_string(path).map_err(|e| unreadable(format!("{e}; {wanted}")))?;
-    let rows: Vec<Vec<u32>> =
-        if text.trim_start().strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('[')) {
-            serde_json::from_str(&text)
-        } else {
-            serde_json::from_str(&text).map(|row| vec![row])
-        }
-        .map_err(|e| unreadable(format!("{e}; {wanted}")))?;
-    match rows.iter().position(Vec::is_empty) {
-        None if !rows.is_empty() => Ok(rows),
-        None => Err(unreadable(format!("it is empty; {wanted}"))),
-        Some(row) => Err(unreadable(format!("list {row} is empty; {wanted}"))),
     }
 }
 

@@ -107,11 +107,16 @@ pub fn verdict(figures: &Figures, threshold: f64, vocab_size: u32, is_baseline: 
     let knows_nothing = figures.perplexity >= NO_SIGNAL * f64::from(vocab_size);
     match figures.against {
         None if !is_baseline => Verdict::NoBaseline,
-        Some(against) if !(against.relative_difference.abs() <= threshold) => Verdict::Failed,
+        Some(against) if !within(against.relative_difference, threshold) => Verdict::Failed,
         _ if knows_nothing => Verdict::NoSignal,
         Some(_) => Verdict::Pass,
         None => Verdict::Baseline,
     }
+}
+
+/// False for what is no number.
+fn within(difference: f64, threshold: f64) -> bool {
+    difference.abs() <= threshold
 }
 
 #[cfg(test)]

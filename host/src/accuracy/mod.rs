@@ -9,8 +9,9 @@ mod figures;
 mod gate;
 mod participant;
 mod record;
+mod source;
 
-pub use dataset::{Corpus, Dataset, DatasetError, Source, Window};
+pub use dataset::{Corpus, Dataset, Window};
 pub use evaluator::Evaluator;
 pub use events::Event;
 pub use figures::{Against, Distributions, Figures, Tally};
@@ -18,3 +19,4 @@ pub use gate::{PrecisionClass, Verdict, verdict};
 #[cfg(test)]
 pub(crate) use record::sample;
 pub use record::{Evaluation, SCHEMA};
+pub use source::{DatasetError, Source};

@@ -6,19 +6,20 @@ use crate::config::Sampling;
 use crate::error::AppError;
 use crate::interrupt;
 use crate::model::{self, ResolvedModel};
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, print_part};
 use crate::record::Mode;
 use crate::run::{Starter, describe, open_request};
+use crate::text;
 use crate::worker::protocol::{Failure, GenerateSettings, Output, Reply, Request, RunRequest, RunResult};
-use crate::worker::{Lost, Worker};
+use crate::worker::{Lost, StepListener, Worker};
 use inferhost_plugin_api::{Positions, Rows};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 pub(super) fn prefill(args: &CallArgs) -> Result<(), AppError> {
-    let (_, output) = call(args, Mode::Prefill, |_| GenerateSettings::default())?;
-    match output {
+    let settings = |_: &ResolvedModel| GenerateSettings::default();
+    match Call::ready(args, Mode::Prefill, settings)?.output()? {
         Output::Logits(rows) if !args.json => {
             print(&rows.iter().map(|row| likeliest(row)).collect::<Vec<_>>().join("\n"))
         }
@@ -27,8 +28,8 @@ pub(super) fn prefill(args: &CallArgs) -> Result<(), AppError> {
 }
 
 pub(super) fn logprobs(args: &CallArgs) -> Result<(), AppError> {
-    let (_, output) = call(args, Mode::Logprobs, |_| GenerateSettings::default())?;
-    match output {
+    let settings = |_: &ResolvedModel| GenerateSettings::default();
+    match Call::ready(args, Mode::Logprobs, settings)?.output()? {
         Output::Logprobs(rows) if !args.json => {
             print(&rows.iter().map(|row| summed(row)).collect::<Vec<_>>().join("\n"))
         }
@@ -45,61 +46,115 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<(), AppError> {
         stop_tokens: if args.stop_at_eos { model.eos_token_ids.clone() } else { Vec::new() },
         sampling,
     };
-    let (model, output) = call(&args.call, Mode::Generate, settings)?;
-    match output {
+    let call = Call::ready(&args.call, Mode::Generate, settings)?;
+    if args.call.prompt.is_some() && !args.call.json {
+        return streamed(call);
+    }
+    match call.output()? {
         Output::Tokens(rows) if !args.call.json => {
-            let tokenizer = args.call.prompt.as_ref().and_then(|_| model.load_tokenizer().ok());
-            let text = |row: &Vec<u32>| match tokenizer.as_ref().map(|tokenizer| tokenizer.decode(row)) {
-                Some(Ok(text)) => text,
-                _ => row.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-            };
-            print(&rows.iter().map(text).collect::<Vec<_>>().join("\n"))
+            let ids = |row: &Vec<u32>| row.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            print(&rows.iter().map(ids).collect::<Vec<_>>().join("\n"))
         }
         output => print_json(&output),
     }
 }
 
-/// Readies the model for the plugin and makes the call.
-fn call(
-    args: &CallArgs,
-    mode: Mode,
-    generate: impl FnOnce(&ResolvedModel) -> GenerateSettings,
-) -> Result<(ResolvedModel, Output), AppError> {
-    let deadline = Duration::try_from_secs_f64(args.deadline_s).map_err(|_| {
-        AppError::bad_input(format!("--deadline-s {} is no number of seconds", args.deadline_s))
-    })?;
-    let chosen = Chosen::new(&args.backend)?;
-    let cache = model::cache::cache_dir();
-    let model = model::resolve(&args.model, &cache).map_err(AppError::bad_input)?;
-    let request = RunRequest {
-        mode,
-        rows: rows(args, &model)?,
-        positions: Positions::Last,
-        generate: generate(&model),
-        warmups: 0,
-        last_latency: None,
-        keep_output: true,
-    };
-    interrupt::install().map_err(AppError::failed)?;
-    let logs = tempfile::tempdir().map_err(AppError::failed)?;
-    let starter = Starter::new(logs.path()).map_err(AppError::failed)?;
-    let starter = Starter { isolation: args.isolation, ..starter };
-    let worker = starter.start("worker", &BTreeMap::new()).map_err(AppError::failed)?;
-    let mut worker = worker.map_err(lost)?;
-    let described = describe(worker.as_mut(), &chosen.file, &chosen.options_text(), deadline);
-    let forms = described.map_err(lost)?.map_err(failed)?.forms;
-    let prepared = chosen.prepare(&model, &forms, &cache, &starter)?;
-    ask(worker.as_mut(), open_request(&prepared, &chosen.options), deadline)?;
-    match ask(worker.as_mut(), Request::Run(Box::new(request)), deadline)? {
-        Reply::Ran(RunResult { output: Some(output), .. }) => Ok((model, output)),
-        _ => Err(AppError::backend("the worker gave a reply of another kind")),
-    }
+/// Prints the text as its tokens come, then on standard error how many there were and how fast they came.
+fn streamed(mut call: Call) -> Result<(), AppError> {
+    let tokenizer = call.model.load_tokenizer().map_err(AppError::bad_input)?;
+    let mut text = tokenizer.stream();
+    let mut printed = Ok(());
+    let prompt_tokens = call.request.rows.batch().total_tokens();
+    call.request.stream = true;
+    let result = call.make(&mut |step| {
+        let part: String = step.iter().map(|&(_, id)| text.push(id)).collect();
+        if printed.is_ok() {
+            printed = print_part(&part);
+        }
+    });
+    // Where the call fails, what it gave ends its line all the same.
+    let rest = text.finish().map_err(AppError::failed);
+    printed.and_then(|()| print(&text::printable(&rest?)))?;
+    eprintln!("{}", speed(prompt_tokens, &result?));
+    Ok(())
 }
 
-fn ask(worker: &mut dyn Worker, request: Request, deadline: Duration) -> Result<Reply, AppError> {
-    match worker.call(request, deadline).map_err(lost)? {
-        Reply::Failed(failure) => Err(failed(failure)),
-        reply => Ok(reply),
+/// `5 prompt tokens, 16 new tokens, first token after 12.3 ms, then 88.0 tokens/s`.
+fn speed(prompt_tokens: usize, result: &RunResult) -> String {
+    let steps = &result.step_ends_ns;
+    let first = steps.first().map_or(0.0, |&ns| ns as f64 / 1e6);
+    let rest = (result.latency_ns as f64 / 1e6 - first) / 1e3;
+    let new = steps.len();
+    let decode = if new > 1 && rest > 0.0 {
+        format!(", then {:.1} tokens/s", (new - 1) as f64 / rest)
+    } else {
+        String::new()
+    };
+    format!("{prompt_tokens} prompt tokens, {new} new tokens, first token after {first:.1} ms{decode}")
+}
+
+/// A call with everything ready for it.
+struct Call {
+    model: ResolvedModel,
+    worker: Box<dyn Worker>,
+    request: RunRequest,
+    deadline: Duration,
+    /// Where the worker's log is, as long as it lives.
+    _logs: tempfile::TempDir,
+}
+
+impl Call {
+    /// Readies the model for the plugin and opens it.
+    fn ready(
+        args: &CallArgs,
+        mode: Mode,
+        generate: impl FnOnce(&ResolvedModel) -> GenerateSettings,
+    ) -> Result<Self, AppError> {
+        let deadline = Duration::try_from_secs_f64(args.deadline_s).map_err(|_| {
+            AppError::bad_input(format!("--deadline-s {} is no number of seconds", args.deadline_s))
+        })?;
+        let chosen = Chosen::new(&args.backend)?;
+        let cache = model::cache::cache_dir();
+        let model = model::resolve(&args.model, &cache).map_err(AppError::bad_input)?;
+        let request = RunRequest {
+            mode,
+            rows: rows(args, &model)?,
+            positions: Positions::Last,
+            generate: generate(&model),
+            warmups: 0,
+            last_latency: None,
+            keep_output: true,
+            stream: false,
+        };
+        interrupt::install().map_err(AppError::failed)?;
+        let logs = tempfile::tempdir().map_err(AppError::failed)?;
+        let starter = Starter::new(logs.path()).map_err(AppError::failed)?;
+        let starter = Starter { isolation: args.isolation, ..starter };
+        let worker = starter.start("worker", &BTreeMap::new()).map_err(AppError::failed)?;
+        let mut worker = worker.map_err(lost)?;
+        let described = describe(worker.as_mut(), &chosen.file, &chosen.options_text(), deadline);
+        let forms = described.map_err(lost)?.map_err(failed)?.forms;
+        let prepared = chosen.prepare(&model, &forms, &cache, &starter)?;
+        let open = open_request(&prepared, &chosen.options);
+        if let Reply::Failed(failure) = worker.call(open, deadline).map_err(lost)? {
+            return Err(failed(failure));
+        }
+        Ok(Self { model, worker, request, deadline, _logs: logs })
+    }
+
+    /// Makes the call; `step` is told the tokens of each step where the request is streamed.
+    fn make(&mut self, step: &mut StepListener<'_>) -> Result<RunResult, AppError> {
+        let request = Request::Run(Box::new(self.request.clone()));
+        match self.worker.call_streamed(request, self.deadline, step).map_err(lost)? {
+            Reply::Ran(result) => Ok(result),
+            Reply::Failed(failure) => Err(failed(failure)),
+            _ => Err(AppError::backend("the worker gave a reply of another kind")),
+        }
+    }
+
+    fn output(mut self) -> Result<Output, AppError> {
+        let output = self.make(&mut |_| {})?.output;
+        output.ok_or_else(|| AppError::backend("the worker gave no output back"))
     }
 }
 

@@ -7,7 +7,11 @@ use super::ModelError;
 use std::path::{Path, PathBuf};
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, Tokenizer as Inner};
+use tokenizers::tokenizer::DecodeStream;
+use tokenizers::{
+    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
+    Tokenizer as Inner,
+};
 
 const END_OF_TEXT: &str = "<|endoftext|>";
 
@@ -74,6 +78,50 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
         self.inner.decode(ids, false).map_err(|e| malformed(&self.path, &e))
     }
+
+    /// The text of ids that come one by one.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream { tokenizer: self, steps: self.inner.decode_stream(false), ids: Vec::new(), given: 0 }
+    }
+}
+
+type Steps<'a> = DecodeStream<
+    'a,
+    ModelWrapper,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
+
+/// Text that grows token by token: a character whose bytes are still to come is held back, and spaces are those of
+/// the whole text.
+pub struct TextStream<'a> {
+    tokenizer: &'a Tokenizer,
+    steps: Steps<'a>,
+    ids: Vec<u32>,
+    /// Bytes of text given so far.
+    given: usize,
+}
+
+impl TextStream<'_> {
+    /// What is certain of the text since the last call, with one more id.
+    pub fn push(&mut self, id: u32) -> String {
+        self.ids.push(id);
+        // An id that the stream stumbles over is joined with all others at the end.
+        let text = self.steps.step(id).ok().flatten().unwrap_or_default();
+        self.given += text.len();
+        text
+    }
+
+    /// What was held back to the end.
+    ///
+    /// # Errors
+    /// Ids that the tokenizer cannot join.
+    pub fn finish(self) -> Result<String, ModelError> {
+        let whole = self.tokenizer.decode(&self.ids)?;
+        Ok(whole.get(self.given..).unwrap_or_default().to_string())
+    }
 }
 
 fn malformed(path: &Path, error: &tokenizers::Error) -> ModelError {
@@ -113,6 +161,22 @@ mod tests {
         let ids = tokenizer.encode("ab ab<|endoftext|>ba").unwrap();
         assert_eq!(ids, [3, 4, 5, 1, 0]);
         assert_eq!(tokenizer.decode(&ids).unwrap(), "ab ab<|endoftext|>ba");
+    }
+
+    /// The two bytes of é are two tokens: nothing is given before the second, and what never completes comes last.
+    #[test]
+    fn streamed_text_is_the_whole_text_without_broken_characters() {
+        let folder = tempfile::tempdir().unwrap();
+        let vocab = r#"{"a":0,"Ġb":1,"Ã":2,"©":3,"Ġ":4,"b":5}"#;
+        fs::write(folder.path().join("vocab.json"), vocab).unwrap();
+        fs::write(folder.path().join("merges.txt"), "#version: 0.2\nĠ b\n").unwrap();
+        let tokenizer = TokenizerFiles::find(folder.path()).unwrap().load().unwrap();
+        let ids = [1, 0, 2, 3, 1, 2];
+        let mut stream = tokenizer.stream();
+        let parts = ids.map(|id| stream.push(id));
+        assert_eq!(parts, [" b", "a", "", "é", " b", ""]);
+        assert_eq!(stream.finish().unwrap(), "\u{fffd}");
+        assert_eq!(parts.concat() + "\u{fffd}", tokenizer.decode(&ids).unwrap());
     }
 
     #[test]

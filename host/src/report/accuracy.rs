@@ -64,7 +64,7 @@ pub(super) fn perplexity(of: &Evaluation) -> String {
 pub(super) fn difference(of: &Evaluation) -> String {
     let against = of.figures.as_ref().and_then(|figures| figures.against);
     against.map_or(NONE.into(), |against| match against.relative_difference * 100.0 {
-        percent if percent == 0.0 => "0%".into(),
+        0.0 => "0%".into(),
         percent if (0.001..1000.0).contains(&percent.abs()) => format!("{percent:+.4}%"),
         percent => format!("{percent:+.1e}%"),
     })

@@ -75,17 +75,23 @@ pub(super) fn warnings(manifest: &Manifest, analysis: &Analysis) -> Vec<String> 
                 .into(),
         );
     }
+    lines.extend(accuracy_warnings(analysis));
+    let is_known = |name: &String| analysis.cells.iter().any(|cell| cell.backend == *name && cell.ok > 0);
+    let unknown = analysis.baseline.as_ref().filter(|name| !is_known(name));
+    if let Some(baseline) = unknown.filter(|_| has_runs(analysis) || analysis.accuracy.is_none()) {
+        lines.push(format!("The baseline {baseline} has no ok run, so there are no ratios."));
+    }
+    lines
+}
+
+fn accuracy_warnings(analysis: &Analysis) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(accuracy) = analysis.accuracy.as_ref().filter(|accuracy| accuracy.missing > 0) {
         let missing = count(accuracy.missing);
         lines.push(format!("{missing} planned evaluations of accuracy have no record; go on by --resume."));
     }
     if analysis.accuracy.as_ref().is_some_and(|accuracy| accuracy.torn) {
         lines.push("The last line of accuracy.jsonl is torn and left out.".into());
-    }
-    let is_known = |name: &String| analysis.cells.iter().any(|cell| cell.backend == *name && cell.ok > 0);
-    let unknown = analysis.baseline.as_ref().filter(|name| !is_known(name));
-    if let Some(baseline) = unknown.filter(|_| has_runs(analysis) || analysis.accuracy.is_none()) {
-        lines.push(format!("The baseline {baseline} has no ok run, so there are no ratios."));
     }
     lines
 }

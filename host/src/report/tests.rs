@@ -3,7 +3,7 @@
 use super::*;
 use crate::manifest::sample::manifest;
 use crate::record::{DegradedKind, Record, sample};
-use crate::store::{Records, RunFolder};
+use crate::store::{Evaluations, Records, RunFolder};
 use std::fs;
 
 fn report_of(manifest: Manifest, records: Vec<Record>) -> Report {
@@ -58,6 +58,42 @@ fn plain_text() {
 fn markdown_document() {
     let report = mixed();
     insta::assert_snapshot!(markdown::markdown(&report.manifest, &report.analysis));
+}
+
+/// The same with an evaluation of three backends, of which one is off and one was lost.
+fn evaluated() -> Report {
+    use crate::accuracy::{Verdict, sample};
+    let evaluations = vec![
+        sample::evaluation("candle", Verdict::Failed, 0.0123),
+        sample::evaluation("ort", Verdict::Baseline, 0.0),
+        sample::degraded("gone"),
+    ];
+    let Report { manifest, analysis } = mixed();
+    let manifest = Manifest { planned_evaluations: 4, ..manifest };
+    let analysis = analysis.with_accuracy(&manifest, &Evaluations { evaluations, torn: false });
+    Report { manifest, analysis }
+}
+
+#[test]
+fn terminal_text_with_accuracy() {
+    insta::assert_snapshot!(evaluated().terminal(Layout::Terminal { width: 100 }));
+}
+
+#[test]
+fn markdown_document_with_accuracy() {
+    let report = evaluated();
+    let document = markdown::markdown(&report.manifest, &report.analysis);
+    let results = document.split("## Degraded runs").next().unwrap();
+    insta::assert_snapshot!(results);
+}
+
+#[test]
+fn accuracy_table() {
+    let report = evaluated();
+    let table = accuracy::csv(report.analysis.accuracy.as_ref().unwrap()).unwrap();
+    insta::assert_snapshot!(String::from_utf8(table).unwrap());
+    let cells = String::from_utf8(csv::csv(&report.analysis.cells).unwrap()).unwrap();
+    assert_eq!(cells.lines().filter(|row| row.ends_with(",FAILED")).count(), 2);
 }
 
 #[test]

@@ -95,6 +95,7 @@ impl Checker<'_> {
             warmups: 0,
             last_latency: None,
             keep_output: true,
+            stream: false,
         };
         match ask(worker.as_mut(), Request::Run(Box::new(request)))? {
             Reply::Ran(RunResult { output: Some(Output::Logits(logits)), .. }) => Ok(logits),

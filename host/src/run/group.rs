@@ -97,6 +97,7 @@ impl<'a> GroupRunner<'a> {
             warmups: if last_latency.is_some() { 0 } else { settings.warmups },
             last_latency: last_latency.filter(|_| settings.warmups > 0),
             keep_output: false,
+            stream: false,
         }
     }
 

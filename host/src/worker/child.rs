@@ -23,8 +23,8 @@ pub fn serve(server: &str, memory_limit_mb: Option<u64>) -> std::io::Result<()> 
     let requests = watch(incoming);
     let mut engine = Engine::default();
     for request in requests {
-        let reply = engine.handle(request, &mut |stage| {
-            let _ = to_host.send(FromWorker::Entered(stage));
+        let reply = engine.handle(request, &mut |message| {
+            let _ = to_host.send(message);
         });
         to_host.send(FromWorker::Reply(Box::new(reply))).map_err(gone)?;
     }

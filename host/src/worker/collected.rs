@@ -1,5 +1,7 @@
 //! The tokens of a `generate` call, and when each step's reached host memory.
 
+use super::engine::Say;
+use super::protocol::FromWorker;
 use inferhost_plugin_api::{Token, TokenSink};
 use std::time::Instant;
 
@@ -60,6 +62,20 @@ impl TokenSink for Collected {
         self.tokens.extend_from_slice(tokens);
         self.steps.push(Step { end: Instant::now(), tokens: self.tokens.len() });
         true
+    }
+}
+
+/// Collects tokens, and sends each step's to the host as well.
+pub(super) struct Streamed<'a> {
+    pub(super) to: &'a mut Collected,
+    pub(super) say: Say<'a>,
+}
+
+impl TokenSink for Streamed<'_> {
+    fn step(&mut self, tokens: &[Token]) -> bool {
+        let more = self.to.step(tokens);
+        (self.say)(FromWorker::Step(tokens.iter().map(|token| (token.row, token.id)).collect()));
+        more
     }
 }
 

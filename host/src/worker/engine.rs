@@ -1,9 +1,9 @@
 //! The work of a worker: load, open, run. The clock runs around the plugin's call and nothing else.
 
-use super::collected::Collected;
+use super::collected::{Collected, Streamed};
 use super::computed::Computed;
 use super::observations::Observations;
-use super::protocol::{Failure, Reply, Request, RunRequest, RunResult};
+use super::protocol::{Failure, FromWorker, Reply, Request, RunRequest, RunResult};
 use crate::record::{DegradedKind, Mode, Stage};
 use crate::telemetry::Usage;
 use inferhost_plugin_api::{
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// runs does not show in it.
 const SETTLE: Duration = Duration::from_millis(2);
 const MOST_SETTLING_CALLS: u128 = 100;
+
+/// Takes what the host is to know while a request is worked on.
+pub(super) type Say<'a> = &'a mut dyn FnMut(FromWorker);
 
 /// At most one plugin and one open model.
 #[derive(Default)]
@@ -36,15 +39,15 @@ pub(super) struct Buffers {
 }
 
 impl Engine {
-    /// Answers `request`; `entered` is told each stage before its work begins.
-    pub(super) fn handle(&mut self, request: Request, entered: &mut dyn FnMut(Stage)) -> Reply {
+    /// Answers `request`; `say` is given what the host is to know on the way.
+    pub(super) fn handle(&mut self, request: Request, say: Say<'_>) -> Reply {
         let result = match request {
             Request::Load { plugin } => self.load(&plugin),
             Request::Describe { options } => self.describe(&options),
             Request::Open { path, form, options } => self.open(&path, form, &options),
-            Request::Run(request) => self.run(&request, entered).map(Reply::Ran),
+            Request::Run(request) => self.run(&request, say).map(Reply::Ran),
             Request::Observe { rows, widths, finish } => self.observe(&rows, &widths, finish),
-            Request::Evaluate(request) => self.evaluate(&request, entered).map(Reply::Evaluated),
+            Request::Evaluate(request) => self.evaluate(&request, say).map(Reply::Evaluated),
         };
         result.unwrap_or_else(Reply::Failed)
     }
@@ -80,27 +83,28 @@ impl Engine {
         Ok(Reply::Opened(info))
     }
 
-    fn run(&mut self, request: &RunRequest, entered: &mut dyn FnMut(Stage)) -> Result<RunResult, Failure> {
+    fn run(&mut self, request: &RunRequest, say: Say<'_>) -> Result<RunResult, Failure> {
         let session = self.session.as_mut().ok_or_else(|| misuse(Stage::Run, "no model is open"))?;
         let buffers = &mut self.buffers;
         let mut expected = request.last_latency;
         for _ in 0..request.warmups {
             let (_, latency) =
-                call(session, request, buffers).map_err(|e| Failure::from_plugin(Stage::Warmup, &e))?;
+                call(session, request, buffers, None).map_err(|e| Failure::from_plugin(Stage::Warmup, &e))?;
             expected = Some(latency);
         }
         let batch = request.rows.batch();
         buffers.tokens.reserve(batch.rows(), request.generate.max_new_tokens as usize);
         // Told before the settling calls: a message wakes the host, which is not to happen next to the clock.
-        entered(Stage::Run);
+        say(FromWorker::Entered(Stage::Run));
         let failed = |e: Error| Failure::from_plugin(Stage::Run, &e);
         for _ in 0..settling_calls(expected) {
-            call(session, request, buffers).map_err(failed)?;
+            call(session, request, buffers, None).map_err(failed)?;
         }
         let usage = Usage::now();
-        let (start, latency) = call(session, request, buffers).map_err(failed)?;
+        let listener: Option<Say<'_>> = if request.stream { Some(&mut *say) } else { None };
+        let (start, latency) = call(session, request, buffers, listener).map_err(failed)?;
         let telemetry = usage.until_now(latency);
-        entered(Stage::Verify);
+        say(FromWorker::Entered(Stage::Verify));
         let computed = Computed::verify(request, buffers, session.info().vocab_size).map_err(invalid)?;
         Ok(RunResult {
             latency_ns: nanos(latency),
@@ -130,11 +134,12 @@ fn settling_calls(expected: Option<Duration>) -> u128 {
     }
 }
 
-/// One call of the plugin: when it began, and how long it took.
+/// One call of the plugin: when it began, and how long it took. `listener` is sent the tokens as they come.
 fn call(
     session: &mut OpenSession,
     request: &RunRequest,
     buffers: &mut Buffers,
+    listener: Option<Say<'_>>,
 ) -> Result<(Instant, Duration), Error> {
     let batch = request.rows.batch();
     let generate = &request.generate;
@@ -152,7 +157,10 @@ fn call(
     let start = Instant::now();
     match request.mode {
         Mode::Prefill => session.prefill(batch, request.positions, &mut buffers.logits)?,
-        Mode::Generate => session.generate(batch, &options, &mut buffers.tokens)?,
+        Mode::Generate => match listener {
+            None => session.generate(batch, &options, &mut buffers.tokens)?,
+            Some(say) => session.generate(batch, &options, &mut Streamed { to: &mut buffers.tokens, say })?,
+        },
         Mode::Logprobs => session.logprobs(batch, &mut buffers.logprobs)?,
     }
     Ok((start, start.elapsed()))

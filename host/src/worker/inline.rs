@@ -1,8 +1,8 @@
 //! The engine inside the host's own process, for a debugger: no deadline, no protection.
 
 use super::engine::Engine;
-use super::protocol::{Reply, Request};
-use super::{Lost, Worker};
+use super::protocol::{FromWorker, Reply, Request};
+use super::{Lost, StepListener, Worker};
 use crate::interrupt;
 use std::time::Duration;
 
@@ -13,11 +13,20 @@ pub struct InlineWorker {
 }
 
 impl Worker for InlineWorker {
-    fn call(&mut self, request: Request, _deadline: Duration) -> Result<Reply, Lost> {
+    fn call_streamed(
+        &mut self,
+        request: Request,
+        _deadline: Duration,
+        step: &mut StepListener<'_>,
+    ) -> Result<Reply, Lost> {
         if interrupt::requested() {
             return Err(Lost::Interrupted);
         }
-        Ok(self.engine.handle(request, &mut |_| {}))
+        Ok(self.engine.handle(request, &mut |message| {
+            if let FromWorker::Step(tokens) = message {
+                step(&tokens);
+            }
+        }))
     }
 
     fn pid(&self) -> u32 {

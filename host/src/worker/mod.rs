@@ -23,13 +23,30 @@ pub use process::{ProcessWorker, WorkerSettings};
 use protocol::{Reply, Request};
 use std::time::Duration;
 
+/// Takes the tokens of each step of a streamed run, each with its row.
+pub type StepListener<'a> = dyn FnMut(&[(u32, u32)]) + 'a;
+
 /// Something that answers requests.
 pub trait Worker {
     /// Sends `request` and waits for its reply, `deadline` at most.
     ///
     /// # Errors
     /// [`Lost`] where there is no worker any more, and why.
-    fn call(&mut self, request: Request, deadline: Duration) -> Result<Reply, Lost>;
+    fn call(&mut self, request: Request, deadline: Duration) -> Result<Reply, Lost> {
+        self.call_streamed(request, deadline, &mut |_| {})
+    }
+
+    /// As [`call`](Self::call); `step` is told the tokens of each step of a streamed run as they come, each with its
+    /// row.
+    ///
+    /// # Errors
+    /// [`Lost`] where there is no worker any more, and why.
+    fn call_streamed(
+        &mut self,
+        request: Request,
+        deadline: Duration,
+        step: &mut StepListener<'_>,
+    ) -> Result<Reply, Lost>;
 
     /// The worker's process id.
     fn pid(&self) -> u32;

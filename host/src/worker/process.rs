@@ -2,7 +2,7 @@
 
 use super::output_log::OutputLog;
 use super::protocol::{FromWorker, Reply, Request};
-use super::{Lost, Worker, lost};
+use super::{Lost, StepListener, Worker, lost};
 use crate::interrupt;
 use crate::record::Stage;
 use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender};
@@ -60,9 +60,13 @@ impl ProcessWorker {
     }
 
     /// What `message` means for the call; none where it goes on.
-    fn take(&mut self, message: FromWorker) -> Option<Reply> {
+    fn take(&mut self, message: FromWorker, step: &mut StepListener<'_>) -> Option<Reply> {
         match message {
             FromWorker::Reply(reply) => Some(*reply),
+            FromWorker::Step(tokens) => {
+                step(&tokens);
+                None
+            }
             FromWorker::Entered(stage) => {
                 self.stage = stage;
                 None
@@ -72,9 +76,9 @@ impl ProcessWorker {
     }
 
     /// The reply that a worker sent before it ended, if it did.
-    fn last_reply(&mut self) -> Option<Reply> {
+    fn last_reply(&mut self, step: &mut StepListener<'_>) -> Option<Reply> {
         while let Ok(message) = self.replies.try_recv() {
-            if let Some(reply) = self.take(message) {
+            if let Some(reply) = self.take(message, step) {
                 return Some(reply);
             }
         }
@@ -83,7 +87,12 @@ impl ProcessWorker {
 }
 
 impl Worker for ProcessWorker {
-    fn call(&mut self, request: Request, deadline: Duration) -> Result<Reply, Lost> {
+    fn call_streamed(
+        &mut self,
+        request: Request,
+        deadline: Duration,
+        step: &mut StepListener<'_>,
+    ) -> Result<Reply, Lost> {
         let start = Instant::now();
         self.stage = request.first_stage();
         if self.requests.send(request).is_err() {
@@ -91,7 +100,7 @@ impl Worker for ProcessWorker {
         }
         loop {
             match self.replies.try_recv_timeout(WATCH) {
-                Ok(message) => match self.take(message) {
+                Ok(message) => match self.take(message, step) {
                     Some(reply) => return Ok(reply),
                     None => continue,
                 },
@@ -104,7 +113,7 @@ impl Worker for ProcessWorker {
                 return Err(Lost::Interrupted);
             }
             if self.process.has_ended() {
-                return self.last_reply().ok_or_else(|| self.process.lost(self.stage));
+                return self.last_reply(step).ok_or_else(|| self.process.lost(self.stage));
             }
             if start.elapsed() > deadline {
                 return Err(self.process.timed_out(self.stage, deadline));

@@ -21,6 +21,8 @@ pub enum FromWorker {
     Ready(IpcSender<Request>),
     /// Work on the request has come to this stage.
     Entered(Stage),
+    /// A streamed run made these tokens, each with its row.
+    Step(Vec<(u32, u32)>),
     /// The request is done.
     Reply(Box<Reply>),
     /// Said by the host to itself where the worker died before it could connect.
@@ -94,6 +96,9 @@ pub struct RunRequest {
     pub last_latency: Option<Duration>,
     /// Whether the output itself comes back, not only its digest.
     pub keep_output: bool,
+    /// Whether each step's tokens are sent as they come. That takes time inside the call, so no run that is measured
+    /// asks for it.
+    pub stream: bool,
 }
 
 /// How `generate` continues the rows.

@@ -17,6 +17,7 @@ const MB: usize = 1_000_000;
 pub(crate) enum Tamper {
     Nothing,
     Nan,
+    Noise,
     Short,
     WrongShape,
     TokenOutOfRange,
@@ -49,6 +50,11 @@ impl Faults {
         Ok(tamper_of(self.options.fault))
     }
 
+    /// How far a logit is moved where the output is to be noisy.
+    pub(crate) fn noise(&self) -> f32 {
+        self.options.noise
+    }
+
     fn is_due(&mut self, call: Stage) -> Result<bool, Error> {
         if self.options.fault == Fault::None || !self.options.stage.covers(call) {
             return Ok(false);
@@ -73,6 +79,7 @@ impl Faults {
 fn tamper_of(fault: Fault) -> Tamper {
     match fault {
         Fault::Nan => Tamper::Nan,
+        Fault::LogitsNoise => Tamper::Noise,
         Fault::ShortOutput => Tamper::Short,
         Fault::WrongShape => Tamper::WrongShape,
         Fault::TokenOutOfRange => Tamper::TokenOutOfRange,
@@ -97,7 +104,12 @@ fn strike(options: &Options) -> Result<(), Error> {
         Fault::ShapeNotCovered => {
             return fail(ErrorKind::ShapeNotCovered, "no profile covers this shape, as asked");
         }
-        Fault::None | Fault::Nan | Fault::ShortOutput | Fault::WrongShape | Fault::TokenOutOfRange => {}
+        Fault::None
+        | Fault::Nan
+        | Fault::LogitsNoise
+        | Fault::ShortOutput
+        | Fault::WrongShape
+        | Fault::TokenOutOfRange => {}
     }
     Ok(())
 }

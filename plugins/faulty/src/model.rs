@@ -20,6 +20,8 @@ pub(crate) struct FakeModel {
     pub(crate) context_length: Option<u32>,
     /// Makes every logit NaN.
     pub(crate) poisoned: bool,
+    /// Moves every logit by this much at most.
+    pub(crate) noise: f32,
     rows: Vec<u64>,
     logits: Vec<f32>,
 }
@@ -45,6 +47,7 @@ impl FakeModel {
             vocab_size: config.vocab_size,
             context_length: config.n_positions.or(config.max_position_embeddings),
             poisoned: false,
+            noise: 0.0,
             rows: Vec::new(),
             logits: Vec::new(),
         })
@@ -58,7 +61,8 @@ impl FakeModel {
     /// Writes the logits of the position whose row hashes to `state`.
     pub(crate) fn logits(&self, state: u64, logits: &mut [f32]) {
         for (id, logit) in (0u64..).zip(logits) {
-            *logit = if self.poisoned { f32::NAN } else { logit_of(state, id) };
+            let moved = self.noise / 4.0 * logit_of(!state, id);
+            *logit = if self.poisoned { f32::NAN } else { logit_of(state, id) + moved };
         }
     }
 

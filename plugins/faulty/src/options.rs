@@ -19,6 +19,7 @@ pub(crate) struct Options {
     pub(crate) flood_mb: u64,
     pub(crate) leak_limit_mb: u64,
     pub(crate) error_kind: ErrorKind,
+    pub(crate) noise: f32,
 }
 
 impl Default for Options {
@@ -34,6 +35,7 @@ impl Default for Options {
             flood_mb: 8,
             leak_limit_mb: 4096,
             error_kind: ErrorKind::Internal,
+            noise: 1.0,
         }
     }
 }
@@ -57,6 +59,7 @@ pub(crate) enum Fault {
     Unsupported,
     ShapeNotCovered,
     Nan,
+    LogitsNoise,
     ShortOutput,
     WrongShape,
     TokenOutOfRange,
@@ -89,7 +92,7 @@ pub(crate) fn descriptions() -> Vec<OptionDescription> {
             "fault",
             "none",
             "none; ends the process: segfault, abort, exit; never returns: hang, leak; an error: panic, error, \
-             missing_runtime, out_of_memory_error, unsupported, shape_not_covered; output: nan, short_output, \
+             missing_runtime, out_of_memory_error, unsupported, shape_not_covered; output: nan, logits_noise, short_output, \
              wrong_shape, token_out_of_range (generate only); late or loud: slow, print_flood",
         ),
         ("stage", "any", "the call that fails: open, prefill, generate, logprobs, or any of the last three"),
@@ -100,6 +103,7 @@ pub(crate) fn descriptions() -> Vec<OptionDescription> {
         ("delay_ms", "100", "how long fault = slow waits before it does its work"),
         ("flood_mb", "8", "how many MB fault = print_flood writes to stdout, and as many to stderr"),
         ("leak_limit_mb", "4096", "how many MB fault = leak takes before it hangs"),
+        ("noise", "1.0", "how far fault = logits_noise moves each logit at most; the same position moves the same way"),
         ("error_kind", "Internal", "the kind of fault = error: InvalidInput, Unsupported, OutOfMemory, …"),
     ]
     .map(|(name, default, help)| OptionDescription::new(name, default, help))

@@ -22,6 +22,7 @@ impl FaultySession {
     fn begin(&mut self, call: Stage) -> Result<Tamper, Error> {
         let tamper = self.faults.before(call)?;
         self.model.poisoned = tamper == Tamper::Nan;
+        self.model.noise = if tamper == Tamper::Noise { self.faults.noise() } else { 0.0 };
         Ok(tamper)
     }
 }
@@ -57,7 +58,7 @@ impl Session for FaultySession {
         match tamper {
             Tamper::Short => drop(logits.as_f32_mut(vocab, (count - 1) * vocab)),
             Tamper::WrongShape => drop(logits.as_f32_mut(vocab + 1, count * (vocab + 1))),
-            Tamper::Nothing | Tamper::Nan | Tamper::TokenOutOfRange => {}
+            Tamper::Nothing | Tamper::Nan | Tamper::Noise | Tamper::TokenOutOfRange => {}
         }
         Ok(())
     }
@@ -93,7 +94,7 @@ impl Session for FaultySession {
         match tamper {
             Tamper::Short => drop(logprobs.pop()),
             Tamper::WrongShape => logprobs.push(-1.0),
-            Tamper::Nothing | Tamper::Nan | Tamper::TokenOutOfRange => {}
+            Tamper::Nothing | Tamper::Nan | Tamper::Noise | Tamper::TokenOutOfRange => {}
         }
         Ok(())
     }
@@ -114,7 +115,7 @@ impl TokenSink for TamperedSink<'_> {
             match self.tamper {
                 Tamper::WrongShape => token.row = u32::try_from(self.rows).unwrap_or(u32::MAX),
                 Tamper::TokenOutOfRange => token.id = self.vocab_size,
-                Tamper::Nothing | Tamper::Nan | Tamper::Short => {}
+                Tamper::Nothing | Tamper::Nan | Tamper::Noise | Tamper::Short => {}
             }
         }
         self.sink.step(&tokens)

@@ -8,8 +8,8 @@ mod shared;
 
 pub use shared::SharedLogits;
 
-use super::engine::{Engine, misuse, nanos};
-use super::protocol::{Divergence, EvaluateRequest, EvaluateResult, EvaluateTask, Failure};
+use super::engine::{Engine, Say, misuse, nanos};
+use super::protocol::{Divergence, EvaluateRequest, EvaluateResult, EvaluateTask, Failure, FromWorker};
 use crate::record::{DegradedKind, Stage};
 use divergence::{Logit, Position};
 use inferhost_plugin_api::abi::RawFloats;
@@ -22,7 +22,7 @@ impl Engine {
     pub(super) fn evaluate(
         &mut self,
         request: &EvaluateRequest,
-        entered: &mut dyn FnMut(Stage),
+        say: Say<'_>,
     ) -> Result<EvaluateResult, Failure> {
         let start = Instant::now();
         let session = self.session.as_mut().ok_or_else(|| misuse(Stage::Run, "no model is open"))?;
@@ -37,7 +37,7 @@ impl Engine {
         };
         called.map_err(|error| Failure::from_plugin(Stage::Run, &error))?;
         let call_ns = nanos(start.elapsed());
-        entered(Stage::Verify);
+        say(FromWorker::Entered(Stage::Verify));
         let windows = Windows::new(batch, &request.first_scored);
         let mut result = match &request.task {
             EvaluateTask::Logprobs => windows.of_logprobs(&buffers.logprobs),
