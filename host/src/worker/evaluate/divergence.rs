@@ -3,8 +3,8 @@
 //! f64; positions are shared out over the machine's cores.
 
 use super::exp::exp;
+use super::vector::{Kernel, widest};
 use bytemuck::Pod;
-use pulp::Arch;
 use rayon::prelude::*;
 
 /// Values summed side by side, so that the compiler can keep them in vector registers.
@@ -33,9 +33,8 @@ pub(super) struct Position {
 
 /// ln softmax(logits)[target] of every position; `logits` holds `vocab` values for each of `targets`.
 pub(super) fn logprobs<T: Logit>(logits: &[T], vocab: usize, targets: &[u32]) -> Vec<f64> {
-    let arch = Arch::new();
     let positions = logits.par_chunks_exact(vocab).zip(targets);
-    positions.map(|(own, &target)| arch.dispatch(|| logprob(own, target as usize))).collect()
+    positions.map(|(own, &target)| widest(Alone { own, target: target as usize })).collect()
 }
 
 /// Every position of `own` against the same of `reference`; both hold `vocab` values for each of `targets`.
@@ -45,40 +44,81 @@ pub(super) fn compare<R: Logit, T: Logit>(
     vocab: usize,
     targets: &[u32],
 ) -> Vec<Position> {
-    let arch = Arch::new();
-    let pairs = reference.par_chunks_exact(vocab).zip(own.par_chunks_exact(vocab));
+    let pairs = reference.par_chunks_exact(vocab).zip(own.par_chunks_exact(vocab)).zip(targets);
     pairs
-        .zip(targets)
-        .map(|((reference, own), &target)| arch.dispatch(|| position(reference, own, target as usize)))
+        .map(|((reference, own), &target)| widest(Compared { reference, own, target: target as usize }))
         .collect()
 }
 
+struct Alone<'a, T> {
+    own: &'a [T],
+    target: usize,
+}
+
+impl<T: Logit> Kernel for Alone<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> f64 {
+        logprob::<FMA, T>(self.own, self.target)
+    }
+}
+
+struct Compared<'a, R, T> {
+    reference: &'a [R],
+    own: &'a [T],
+    target: usize,
+}
+
+impl<R: Logit, T: Logit> Kernel for Compared<'_, R, T> {
+    type Output = Position;
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> Position {
+        position::<FMA, R, T>(self.reference, self.own, self.target)
+    }
+}
+
 #[inline(always)]
-fn logprob<T: Logit>(logits: &[T], target: usize) -> f64 {
-    let top = fold(logits, logits, f64::NEG_INFINITY, |top, own, _| greater(top, own), greater);
-    let total = fold(logits, logits, 0.0, |sum, own, _| sum + exp(own - top), |a, b| a + b);
+fn logprob<const FMA: bool, T: Logit>(logits: &[T], target: usize) -> f64 {
+    let first = Own { top: f64::NEG_INFINITY, sum: 0.0 };
+    let Own { top, sum } = fold(logits, logits, first, Own::with, Own::join);
+    let total = fold(
+        logits,
+        logits,
+        0.0,
+        #[inline(always)]
+        |total, own, _| total + exp::<FMA>(own - top),
+        #[inline(always)]
+        |a, b| a + b,
+    );
     // A logit of minus infinity would go unseen in `total`.
-    let sum = fold(logits, logits, 0.0, |sum, own, _| sum + own, |a, b| a + b);
     if sum.is_finite() { at(logits, target) - top - total.ln() } else { f64::NAN }
 }
 
 /// KL(P || Q) = sum p ln(p / q), Kullback and Leibler, "On Information and Sufficiency", 1951. With p = e^(r - R) / Z_r
 /// and q = e^(o - O) / Z_o it is (sum e^(r - R) (r - o)) / Z_r + (O + ln Z_o) - (R + ln Z_r).
 #[inline(always)]
-fn position<R: Logit, T: Logit>(reference: &[R], own: &[T], target: usize) -> Position {
+fn position<const FMA: bool, R: Logit, T: Logit>(reference: &[R], own: &[T], target: usize) -> Position {
     let below = f64::NEG_INFINITY;
     let first = Tops { reference: below, own: below, difference_sum: 0.0, difference_max: 0.0 };
     let tops = fold(reference, own, first, Tops::with, Tops::join);
     let (top_r, top_o) = (tops.reference, tops.own);
-    let weigh = |sums: Sums, r: f64, o: f64| {
-        let weight = exp(r - top_r);
-        Sums {
-            reference: sums.reference + weight,
-            own: sums.own + exp(o - top_o),
-            cross: sums.cross + weight * (r - o),
-        }
-    };
-    let sums = fold(reference, own, Sums::default(), weigh, Sums::join);
+    let sums = fold(
+        reference,
+        own,
+        Sums::default(),
+        #[inline(always)]
+        |sums: Sums, r, o| {
+            let weight = exp::<FMA>(r - top_r);
+            Sums {
+                reference: sums.reference + weight,
+                own: sums.own + exp::<FMA>(o - top_o),
+                cross: sums.cross + weight * (r - o),
+            }
+        },
+        Sums::join,
+    );
     let kl = sums.cross / sums.reference + (top_o - top_r) + (sums.own / sums.reference).ln();
     let finite = tops.difference_sum.is_finite();
     Position {
@@ -88,6 +128,25 @@ fn position<R: Logit, T: Logit>(reference: &[R], own: &[T], target: usize) -> Po
         same_top: first_at(reference, top_r) == first_at(own, top_o),
         difference_sum: tops.difference_sum,
         difference_max: tops.difference_max,
+    }
+}
+
+/// The largest logit and the sum of all.
+#[derive(Clone, Copy)]
+struct Own {
+    top: f64,
+    sum: f64,
+}
+
+impl Own {
+    #[inline(always)]
+    fn with(self, own: f64, _: f64) -> Self {
+        Self { top: greater(self.top, own), sum: self.sum + own }
+    }
+
+    #[inline(always)]
+    fn join(self, other: Self) -> Self {
+        Self { top: greater(self.top, other.top), sum: self.sum + other.sum }
     }
 }
 
