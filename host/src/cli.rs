@@ -31,7 +31,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  inferhost run configs/quickstart.toml\n  \
         inferhost run configs/quickstart.toml --resume --out runs/quickstart-20261120-160000")]
     Run(RunArgs),
-    /// Hold every backend of a config against its baseline on a corpus, the config's [accuracy]
+    /// Hold every backend of a config against its baseline, on the corpus that the config names
     #[command(after_help = "Example:\n  inferhost eval configs/reference.toml --out runs/accuracy\n\n\
         Exit codes: 0 every backend passes the gate, 1 one does not, 3 none could be evaluated.")]
     Eval(EvalArgs),

@@ -3,12 +3,14 @@
 //! f64; positions are shared out over the machine's cores.
 
 use super::exp::exp;
+use super::vector::{Kernel, multiply_add, widest};
 use bytemuck::Pod;
-use pulp::Arch;
 use rayon::prelude::*;
 
 /// Values summed side by side, so that the compiler can keep them in vector registers.
 const LANES: usize = 8;
+/// Takes no part: finite, below any logit, its exponential nothing, its difference from itself 0.
+const FILLER: f64 = -1e300;
 
 /// A logit: f32 or f64.
 pub(super) trait Logit: Pod + Into<f64> + Send + Sync {}
@@ -33,9 +35,8 @@ pub(super) struct Position {
 
 /// ln softmax(logits)[target] of every position; `logits` holds `vocab` values for each of `targets`.
 pub(super) fn logprobs<T: Logit>(logits: &[T], vocab: usize, targets: &[u32]) -> Vec<f64> {
-    let arch = Arch::new();
     let positions = logits.par_chunks_exact(vocab).zip(targets);
-    positions.map(|(own, &target)| arch.dispatch(|| logprob(own, target as usize))).collect()
+    positions.map(|(own, &target)| widest(Alone { own, target: target as usize })).collect()
 }
 
 /// Every position of `own` against the same of `reference`; both hold `vocab` values for each of `targets`.
@@ -45,53 +46,104 @@ pub(super) fn compare<R: Logit, T: Logit>(
     vocab: usize,
     targets: &[u32],
 ) -> Vec<Position> {
-    let arch = Arch::new();
-    let pairs = reference.par_chunks_exact(vocab).zip(own.par_chunks_exact(vocab));
+    let pairs = reference.par_chunks_exact(vocab).zip(own.par_chunks_exact(vocab)).zip(targets);
     pairs
-        .zip(targets)
-        .map(|((reference, own), &target)| arch.dispatch(|| position(reference, own, target as usize)))
+        .map(|((reference, own), &target)| widest(Compared { reference, own, target: target as usize }))
         .collect()
 }
 
+struct Alone<'a, T> {
+    own: &'a [T],
+    target: usize,
+}
+
+impl<T: Logit> Kernel for Alone<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> f64 {
+        logprob::<FMA, T>(self.own, self.target)
+    }
+}
+
+struct Compared<'a, R, T> {
+    reference: &'a [R],
+    own: &'a [T],
+    target: usize,
+}
+
+impl<R: Logit, T: Logit> Kernel for Compared<'_, R, T> {
+    type Output = Position;
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> Position {
+        position::<FMA, R, T>(self.reference, self.own, self.target)
+    }
+}
+
 #[inline(always)]
-fn logprob<T: Logit>(logits: &[T], target: usize) -> f64 {
-    let top = fold(logits, logits, f64::NEG_INFINITY, |top, own, _| greater(top, own), greater);
-    let total = fold(logits, logits, 0.0, |sum, own, _| sum + exp(own - top), |a, b| a + b);
-    // A logit of minus infinity would go unseen in `total`.
-    let sum = fold(logits, logits, 0.0, |sum, own, _| sum + own, |a, b| a + b);
-    if sum.is_finite() { at(logits, target) - top - total.ln() } else { f64::NAN }
+fn logprob<const FMA: bool, T: Logit>(logits: &[T], target: usize) -> f64 {
+    let (mut tops, mut sums) = ([f64::NEG_INFINITY; LANES], [0.0; LANES]);
+    each(
+        logits,
+        logits,
+        #[inline(always)]
+        |own, _| {
+            for lane in 0..LANES {
+                tops[lane] = greater(tops[lane], own[lane]);
+                sums[lane] += own[lane];
+            }
+        },
+    );
+    let top = largest(tops);
+    let mut totals = [0.0; LANES];
+    each(
+        logits,
+        logits,
+        #[inline(always)]
+        |own, _| {
+            for lane in 0..LANES {
+                totals[lane] += exp::<FMA>(own[lane] - top);
+            }
+        },
+    );
+    // A logit of minus infinity would go unseen in `totals`.
+    let finite = sums.iter().all(|sum| sum.is_finite());
+    if finite { at(logits, target) - top - totals.iter().sum::<f64>().ln() } else { f64::NAN }
 }
 
 /// KL(P || Q) = sum p ln(p / q), Kullback and Leibler, "On Information and Sufficiency", 1951. With p = e^(r - R) / Z_r
 /// and q = e^(o - O) / Z_o it is (sum e^(r - R) (r - o)) / Z_r + (O + ln Z_o) - (R + ln Z_r).
 #[inline(always)]
-fn position<R: Logit, T: Logit>(reference: &[R], own: &[T], target: usize) -> Position {
-    let below = f64::NEG_INFINITY;
-    let first = Tops { reference: below, own: below, difference_sum: 0.0, difference_max: 0.0 };
-    let tops = fold(reference, own, first, Tops::with, Tops::join);
-    let (top_r, top_o) = (tops.reference, tops.own);
-    let weigh = |sums: Sums, r: f64, o: f64| {
-        let weight = exp(r - top_r);
-        Sums {
-            reference: sums.reference + weight,
-            own: sums.own + exp(o - top_o),
-            cross: sums.cross + weight * (r - o),
-        }
-    };
-    let sums = fold(reference, own, Sums::default(), weigh, Sums::join);
-    let kl = sums.cross / sums.reference + (top_o - top_r) + (sums.own / sums.reference).ln();
-    let finite = tops.difference_sum.is_finite();
+fn position<const FMA: bool, R: Logit, T: Logit>(reference: &[R], own: &[T], target: usize) -> Position {
+    let Tops { reference: top_r, own: top_o, difference_sum, difference_max } = tops(reference, own);
+    let (mut weights, mut others, mut crosses) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    each(
+        reference,
+        own,
+        #[inline(always)]
+        |r, o| {
+            for lane in 0..LANES {
+                let weight = exp::<FMA>(r[lane] - top_r);
+                weights[lane] += weight;
+                others[lane] += exp::<FMA>(o[lane] - top_o);
+                crosses[lane] = multiply_add::<FMA>(weight, r[lane] - o[lane], crosses[lane]);
+            }
+        },
+    );
+    let [z_r, z_o, cross] = [weights, others, crosses].map(|lanes| lanes.iter().sum::<f64>());
+    let kl = cross / z_r + (top_o - top_r) + (z_o / z_r).ln();
+    let logprob = at(own, target) - top_o - z_o.ln();
     Position {
-        logprob: if finite { at(own, target) - top_o - sums.own.ln() } else { f64::NAN },
+        logprob: if difference_sum.is_finite() { logprob } else { f64::NAN },
         // Below 0 by rounding alone: Gibbs' inequality.
         kl: kl.max(0.0),
         same_top: first_at(reference, top_r) == first_at(own, top_o),
-        difference_sum: tops.difference_sum,
-        difference_max: tops.difference_max,
+        difference_sum,
+        difference_max,
     }
 }
 
-#[derive(Clone, Copy)]
 struct Tops {
     reference: f64,
     own: f64,
@@ -99,65 +151,77 @@ struct Tops {
     difference_max: f64,
 }
 
-impl Tops {
-    #[inline(always)]
-    fn with(self, r: f64, o: f64) -> Self {
-        let difference = (o - r).abs();
-        Self {
-            reference: greater(self.reference, r),
-            own: greater(self.own, o),
-            difference_sum: self.difference_sum + difference,
-            difference_max: greater(self.difference_max, difference),
-        }
-    }
-
-    #[inline(always)]
-    fn join(self, other: Self) -> Self {
-        Self {
-            reference: greater(self.reference, other.reference),
-            own: greater(self.own, other.own),
-            difference_sum: self.difference_sum + other.difference_sum,
-            difference_max: greater(self.difference_max, other.difference_max),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    reference: f64,
-    own: f64,
-    cross: f64,
-}
-
-impl Sums {
-    #[inline(always)]
-    fn join(self, other: Self) -> Self {
-        Self {
-            reference: self.reference + other.reference,
-            own: self.own + other.own,
-            cross: self.cross + other.cross,
-        }
-    }
-}
-
-/// Folds two equally long slices in [`LANES`] lanes and joins the lanes.
 #[inline(always)]
-fn fold<A: Logit, B: Logit, S: Copy>(
-    a: &[A],
-    b: &[B],
-    first: S,
-    with: impl Fn(S, f64, f64) -> S,
-    join: impl Fn(S, S) -> S,
-) -> S {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut lanes = [first; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            lanes[lane] = with(lanes[lane], a[lane].into(), b[lane].into());
-        }
+fn tops<R: Logit, T: Logit>(reference: &[R], own: &[T]) -> Tops {
+    // Three short loops: in one, the compiler no longer keeps each array in a register of its own.
+    let (mut sums, mut most) = ([0.0; LANES], [0.0; LANES]);
+    each(
+        reference,
+        own,
+        #[inline(always)]
+        |r, o| {
+            for lane in 0..LANES {
+                let difference = (o[lane] - r[lane]).abs();
+                sums[lane] += difference;
+                most[lane] = greater(most[lane], difference);
+            }
+        },
+    );
+    Tops {
+        reference: top(reference),
+        own: top(own),
+        difference_sum: sums.iter().sum(),
+        difference_max: largest(most),
     }
-    let rest = a_rest.iter().zip(b_rest).fold(first, |sum, (&a, &b)| with(sum, a.into(), b.into()));
-    lanes.into_iter().fold(rest, join)
+}
+
+#[inline(always)]
+fn top<T: Logit>(logits: &[T]) -> f64 {
+    let mut tops = [f64::NEG_INFINITY; LANES];
+    each(
+        logits,
+        logits,
+        #[inline(always)]
+        |own, _| {
+            for lane in 0..LANES {
+                tops[lane] = greater(tops[lane], own[lane]);
+            }
+        },
+    );
+    largest(tops)
+}
+
+/// Hands two equally long slices to `take`, [`LANES`] at a time; the last lanes are filled up with [`FILLER`].
+#[inline(always)]
+fn each<A: Logit, B: Logit>(a: &[A], b: &[B], mut take: impl FnMut([f64; LANES], [f64; LANES])) {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        take(wide(a), wide(b));
+    }
+    if !a_rest.is_empty() {
+        take(filled(a_rest), filled(b_rest));
+    }
+}
+
+#[inline(always)]
+fn wide<T: Logit>(values: &[T; LANES]) -> [f64; LANES] {
+    let mut wide = [0.0; LANES];
+    for lane in 0..LANES {
+        wide[lane] = values[lane].into();
+    }
+    wide
+}
+
+fn filled<T: Logit>(values: &[T]) -> [f64; LANES] {
+    let mut filled = [FILLER; LANES];
+    for (lane, &value) in filled.iter_mut().zip(values) {
+        *lane = value.into();
+    }
+    filled
+}
+
+fn largest(lanes: [f64; LANES]) -> f64 {
+    lanes.into_iter().fold(f64::NEG_INFINITY, greater)
 }
 
 /// `f64::max` without its care for NaN, which costs instructions; the sums beside it tell of NaN.

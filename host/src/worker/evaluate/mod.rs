@@ -5,6 +5,7 @@
 mod divergence;
 mod exp;
 mod shared;
+mod vector;
 
 pub use shared::SharedLogits;
 
