@@ -35,11 +35,10 @@ def compare(args, host, model, artifacts, memory, cpus):
         for name, peer in peers.items():
             print(f"{name}: {peer.version}")
         agreed = None if args.skip_check else setup.check_all(host, model, peers)
-        sizes = {floor.weight_bytes(artifact) for artifact in artifacts.values()} | {machine.DRAM_BYTES}
         count, calls = (1, rounds.QUICK_CALLS) if args.quick else (args.rounds, rounds.CALLS)
         print(f"measuring, {count} rounds:")
         others = machine.Others(cpus)
-        measured = rounds.run(count, calls, host, model, peers, memory, sorted(sizes), others)
+        measured = rounds.run(count, calls, host, model, peers, memory, artifacts, others)
         versions = {name: peer.version for name, peer in peers.items()}
     seconds = [r["seconds"] for r in measured]
     found = {

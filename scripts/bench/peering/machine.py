@@ -61,6 +61,12 @@ class Memory:
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         return max(float(line) for line in output.split())
 
+    def around(self, size, measure):
+        """What `measure` returns, and the better of the speeds just before it and just after."""
+        before = self.read_speed(size)
+        measured = measure()
+        return measured, max(before, self.read_speed(size))
+
 
 class Others:
     """How much of the pinned CPUs' time went to processes that are not ours: a measurement beside a compiler is none,

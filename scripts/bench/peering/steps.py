@@ -1,5 +1,7 @@
 """Decode steps of more rows and of a long past, beside what memory and arithmetic allow."""
 
+import functools
+
 from . import floor, work
 
 BACKENDS = ["ort-fp32", "ort-int8-dynamic"]
@@ -11,10 +13,10 @@ def measure(host, model, artifacts, shape, memory, peak):
     rows = []
     for backend in BACKENDS:
         artifact = artifacts[backend]
-        speed = memory.read_speed(floor.weight_bytes(artifact))
         matrices = peak["fp32" if backend == "ort-fp32" else "int8"]
-        seconds = host.measure(model, backend, work.STEPS, WARMUPS, CALLS)
         for task in work.STEPS:
+            measure = functools.partial(host.measure, model, backend, [task], WARMUPS, CALLS)
+            seconds, speed = memory.around(floor.weight_bytes(artifact), measure)
             taken = seconds[task.name] / (task.new - 1)
             least = floor.of_step(artifact, shape, task, speed, matrices, peak["fp32"])
             rows.append({
