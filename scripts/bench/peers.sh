@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# How fast inferhost's ONNX Runtime backends are beside what a user would run instead: transformers, an optimum
+# export on onnxruntime, llama.cpp. All run the same random GPT-2 124M on the same CPUs with the same number of
+# threads, in turns, after each was shown to compute the same; prints ratios with their spread, the share of the
+# memory floor, and whether the targets are met.
+#
+#   scripts/bench/peers.sh [--threads 2] [--rounds 5] [--quick] [--xl] [--json FILE] [--part ratios|steps|prepare ...]
+#   scripts/bench/peers.sh --install-only
+#
+# The peers are installed once, into .runtimes/peers/venv (5 GB; compiles llama.cpp, which takes minutes); weights in
+# their formats take 3 GB in .runtimes/peers. Environment:
+#   PEERS_FOLDER         another folder than .runtimes/peers
+#   PEERS_PYTHON         a Python that has torch, transformers, optimum-onnx, onnxruntime and onnx; installs nothing
+#   PEERS_LLAMA_PYTHON   a Python that has llama-cpp-python and gguf; default: PEERS_PYTHON
+#   PEERS_BINARIES       a folder with the inferhost binary and its plugins; builds nothing
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+die() {
+  echo "peers.sh: $*" >&2
+  exit 1
+}
+
+need_tools() {
+  command -v python3 >/dev/null || die "python3 is missing; install it (Debian: apt install python3 python3-venv)"
+  python3 -m venv --help >/dev/null 2>&1 && python3 -c "import ensurepip" 2>/dev/null ||
+    die "python3 cannot make environments with pip; install both (Debian: apt install python3-venv python3-pip)"
+  command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null ||
+    die "no C++ compiler, which llama.cpp needs; install one (Debian: apt install g++)"
+}
+
+# Makes the environment unless its stamp says that these very versions are in it.
+install() { # environment
+  local requirements=scripts/bench/peering/requirements.txt stamp="$1/installed.txt" log="$1.log"
+  cmp --quiet "$requirements" "$stamp" && return
+  need_tools
+  echo "peers.sh: installing the peers into $1; minutes; log in $log" >&2
+  mkdir -p "$(dirname "$1")"
+  python3 -m venv --clear "$1"
+  # The CPU build of torch is a tenth the size; where its index cannot be reached, PyPI's CUDA build does the same.
+  { "$1/bin/pip" install --retries 1 --timeout 30 --index-url https://download.pytorch.org/whl/cpu \
+    "$(grep '^torch==' "$requirements")" || true; } >"$log" 2>&1
+  "$1/bin/pip" install --requirement "$requirements" >>"$log" 2>&1 ||
+    die "pip could not install the peers: $(grep -i '^error' "$log" | head -1 || true) (all of it in $log)"
+  cp "$requirements" "$stamp"
+}
+
+# The binaries, built where they are missing.
+binaries() {
+  local folder="${CARGO_TARGET_DIR:-target}/release"
+  if [[ -z ${PEERS_BINARIES:-} ]]; then
+    cargo build --quiet --release --locked --workspace >&2 || die "cargo could not build inferhost"
+  fi
+  (cd "${PEERS_BINARIES:-$folder}" && pwd)
+}
+
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then sed -n '2,17s/^# \{0,1\}//p' "$0" && exit; fi
+
+folder=$(mkdir -p "${PEERS_FOLDER:-.runtimes/peers}" && cd "${PEERS_FOLDER:-.runtimes/peers}" && pwd)
+if [[ -z ${PEERS_PYTHON:-} ]]; then
+  install "$folder/venv"
+  PEERS_PYTHON=$folder/venv/bin/python
+fi
+if [[ ${1:-} == --install-only ]]; then exit; fi
+library_folder=$(scripts/runtimes.sh ort)
+binary_folder=$(binaries)
+exec python3 scripts/bench/peers.py --folder "$folder" --binaries "$binary_folder" --library "$library_folder" \
+  --python "$PEERS_PYTHON" --llama-python "${PEERS_LLAMA_PYTHON:-$PEERS_PYTHON}" "$@"
