@@ -132,8 +132,7 @@ fn describe_lists_every_option_and_a_missing_runtime() {
     let description = plugin.describe(&json!({})).unwrap();
     assert!(description.runtime.problem.is_none());
     for option in description.options.iter().filter(|option| option.name != "once_file") {
-        let value: Value =
-            serde_json::from_str(&option.default).unwrap_or_else(|_| json!(option.default));
+        let value: Value = serde_json::from_str(&option.default).unwrap_or_else(|_| json!(option.default));
         plugin.describe(&json!({ option.name.clone(): value })).unwrap();
     }
     assert!(plugin.describe(&json!({"fault": "missing_runtime"})).unwrap().runtime.problem.is_some());
