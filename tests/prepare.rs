@@ -87,6 +87,25 @@ fn a_copy_is_whole_and_runs() {
 }
 
 #[test]
+fn a_cache_that_grows_in_place_gives_what_whole_rows_give() {
+    if !has_onnx_runtime() {
+        return;
+    }
+    let host = Host::new();
+    host.write("tokens.json", "[[1, 2, 3, 4, 5, 6, 7], [8], [9, 10, 11]]");
+    for artifact in ["onnx-fp32", "onnx-fp32?dialect=portable"] {
+        let tokens = |more: &[&str]| {
+            let fixed =
+                ["generate", "--model", LLAMA, "--tokens", "tokens.json", "--max-new-tokens", "20", "--json"];
+            host.run(&[&fixed[..], more].concat()).succeeds().stdout.clone()
+        };
+        let cached = tokens(&["--plugin", "ort", "--artifact", artifact]);
+        assert_eq!(cached, tokens(&["--plugin", "ort", "--artifact", artifact, "--no-cache"]), "{artifact}");
+        assert_eq!(cached, tokens(&["--plugin", "candle", "--option", "dtype=f64"]), "{artifact}");
+    }
+}
+
+#[test]
 fn two_processes_build_an_artifact_once() {
     let host = Host::new();
     let args = ["prepare", "--no-check", "--model", "synthetic:gpt2-5m", "--artifact", "onnx-int8-weight"];
@@ -188,8 +207,8 @@ fn mistakes_are_one_clear_line() {
     host.write("text.txt", "no tokenizer reads this");
     let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/optimum/gpt2").display().to_string();
     let cases: [(&str, &str, i32, &[&str]); 11] = [
-        (&nan, "onnx-fp32", 1, &["holds NaN or infinity", "model.safetensors"]),
-        (&nan, "onnx-int8-weight", 1, &["holds NaN or infinity"]),
+        (&nan, "onnx-fp32", 2, &["holds NaN or infinity", "model.safetensors"]),
+        (&nan, "onnx-int8-weight", 2, &["holds NaN or infinity"]),
         (&short, "onnx-fp32", 2, &["truncated or damaged"]),
         (&renamed, "onnx-fp32", 2, &["h.0.ln_1.weight", "is missing"]),
         (&graph, "onnx-fp32", 2, &["ONNX already"]),

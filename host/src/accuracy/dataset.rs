@@ -14,6 +14,8 @@ use std::ops::Range;
 
 /// Logits of one call are kept to about so many bytes, as f32.
 const LOGITS_BYTES: u64 = 256 << 20;
+/// Most bytes of one window's logits where no window is asked for.
+const MOST_WINDOW_BYTES: u64 = 4 << 30;
 /// Small windows are put together up to this many.
 const MOST_WINDOWS: u64 = 64;
 
@@ -83,7 +85,8 @@ impl Dataset {
         };
         in_vocabulary(settings, &rows, vocab_size).map_err(misfit)?;
         cut(&mut rows, settings.max_tokens).map_err(misfit)?;
-        let (window, stride) = sizes(settings, model.config.context_length, &rows).map_err(misfit)?;
+        let (window, stride) =
+            sizes(settings, model.config.context_length, vocab_size, &rows).map_err(misfit)?;
         let windows = windows(&rows, window as usize, stride as usize);
         if windows.is_empty() {
             return Err(misfit("no list of the corpus has 2 tokens, so nothing is predicted".into()));
@@ -149,10 +152,22 @@ fn cut(rows: &mut Vec<Vec<u32>>, max_tokens: Option<u64>) -> Result<(), String> 
 }
 
 /// Window and stride, in tokens.
-fn sizes(settings: &AccuracySettings, context: Option<u32>, rows: &[Vec<u32>]) -> Result<(u32, u32), String> {
+fn sizes(
+    settings: &AccuracySettings,
+    context: Option<u32>,
+    vocab_size: u32,
+    rows: &[Vec<u32>],
+) -> Result<(u32, u32), String> {
     let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let longest_row = u32::try_from(longest).unwrap_or(u32::MAX);
     let window = match (settings.window, context) {
         (None, None) => return Err("its context is not known; give accuracy.window".into()),
+        (None, Some(context)) if logits_bytes(context.min(longest_row), vocab_size) > MOST_WINDOW_BYTES => {
+            return Err(format!(
+                "a window of its whole context of {context} would take {} GB of logits at once; give accuracy.window",
+                logits_bytes(context.min(longest_row), vocab_size) >> 30
+            ));
+        }
         (None, Some(context)) => context,
         (Some(window), Some(context)) if window > context => {
             return Err(format!("accuracy.window is {window}, its context is {context}; give at most that"));
@@ -197,8 +212,12 @@ fn windows(rows: &[Vec<u32>], window: usize, stride: usize) -> Vec<Window> {
 
 /// As many windows as keep the logits of one call small, and at least one.
 fn usual_batch(window: u32, vocab_size: u32) -> usize {
-    let bytes = u64::from(window) * u64::from(vocab_size) * 4;
+    let bytes = logits_bytes(window, vocab_size);
     usize::try_from((LOGITS_BYTES / bytes.max(1)).clamp(1, MOST_WINDOWS)).unwrap_or(1)
+}
+
+fn logits_bytes(window: u32, vocab_size: u32) -> u64 {
+    u64::from(window) * u64::from(vocab_size) * 4
 }
 
 fn sha256(rows: &[Vec<u32>]) -> String {
@@ -255,7 +274,7 @@ mod tests {
         cut(&mut rows, Some(8)).unwrap();
         assert_eq!(rows, [vec![1; 6], vec![2; 2]]);
         let of = |window, stride| {
-            sizes(&AccuracySettings { window, stride, ..AccuracySettings::default() }, Some(8), &rows)
+            sizes(&AccuracySettings { window, stride, ..AccuracySettings::default() }, Some(8), 100, &rows)
         };
         assert_eq!(of(None, None), Ok((8, 8)));
         assert_eq!(of(Some(4), Some(3)), Ok((4, 3)));

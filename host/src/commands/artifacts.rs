@@ -16,7 +16,7 @@ pub(super) fn execute(args: &ArtifactsArgs) -> Result<(), AppError> {
         ArtifactsAction::List { json } => {
             let all = artifact::list(&cache).map_err(failed)?;
             if json {
-                return print_json(&all.iter().map(|stored| &stored.info).collect::<Vec<_>>());
+                return print_json(&all);
             }
             let lines = all.iter().map(line).chain([total(&all, "in the cache")]);
             print(&lines.collect::<Vec<_>>().join("\n"))
@@ -24,7 +24,9 @@ pub(super) fn execute(args: &ArtifactsArgs) -> Result<(), AppError> {
         ArtifactsAction::Verify => verify(&artifact::list(&cache).map_err(failed)?),
         ArtifactsAction::Prune { older_than } => {
             let age = Duration::from_secs(u64::from(older_than) * DAY);
-            let gone = artifact::prune(&cache, age).map_err(failed)?;
+            let gone = artifact::prune(&cache, age).map_err(|(folder, error)| {
+                AppError::failed(format!("failed to remove {}: {error}", folder.display()))
+            })?;
             print(&total(&gone, "removed"))
         }
     }

@@ -3,12 +3,14 @@
 use super::options;
 use crate::cli::BackendArgs;
 use crate::error::AppError;
+use crate::interrupt;
 use crate::model::ResolvedModel;
 use crate::plugins::{PluginFile, PluginFolders};
 use crate::prepare::{Artifact, PrepareError, Prepared, prepare};
 use crate::run::{PluginObserver, Starter};
 use inferhost_plugin_api::ModelForm;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// As typed, found and checked.
@@ -41,7 +43,7 @@ impl Chosen {
         cache: &Path,
         starter: &Starter,
     ) -> Result<Prepared, AppError> {
-        let mut observer = PluginObserver::new(&self.folders, starter);
+        let mut observer = PluginObserver::new(&self.folders, starter).like(&self.options, &BTreeMap::new());
         let prepared = prepare(model, forms, self.artifact.as_ref(), cache, Some(&mut observer));
         let prepared = prepared.map_err(not_prepared)?;
         if let Some(note) = &prepared.note {
@@ -53,5 +55,11 @@ impl Chosen {
 
 /// Whose fault it is.
 pub(super) fn not_prepared(error: PrepareError) -> AppError {
-    if error.is_unsuited() { AppError::bad_input(error) } else { AppError::failed(error) }
+    if interrupt::requested() {
+        AppError::interrupted("interrupted")
+    } else if error.is_unsuited() {
+        AppError::bad_input(error)
+    } else {
+        AppError::failed(error)
+    }
 }

@@ -4,9 +4,9 @@ use super::chosen::not_prepared;
 use crate::cli::PrepareArgs;
 use crate::error::AppError;
 use crate::interrupt;
-use crate::model;
+use crate::model::{self, ResolvedModel};
 use crate::output::{print, print_json};
-use crate::plugins::PluginFolders;
+use crate::plugins::{FindError, PluginFolders};
 use crate::prepare::artifact::{Artifact, ArtifactInfo, Dialect};
 use crate::prepare::{PrepareError, Prepared, prepare};
 use crate::run::{Agreement, Checker, PluginObserver, Starter};
@@ -14,7 +14,6 @@ use inferhost_plugin_api::ModelForm;
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -33,28 +32,29 @@ pub(super) fn execute(args: &PrepareArgs) -> Result<(), AppError> {
     let starter = Starter::new(logs.path()).map_err(AppError::failed)?;
     let cache = model::cache::cache_dir();
     let model = model::resolve(&args.model, &cache).map_err(AppError::bad_input)?;
-    let start = Instant::now();
     let mut observer = PluginObserver::new(&folders, &starter);
     let prepared = prepare(&model, &[ModelForm::Onnx], Some(&artifact), &cache, Some(&mut observer));
     let prepared = prepared.map_err(not_prepared)?;
-    let took = start.elapsed();
     let info = prepared.artifact.as_ref().ok_or_else(|| AppError::failed("nothing was built"))?;
     if let Some(note) = &prepared.note {
         eprintln!("note: {note}");
     }
-    let checker = Checker { folders: &folders, starter: &starter };
-    let checked = (!args.no_check).then(|| checker.agreement(&model, &prepared, &artifact.precision));
+    let check = match args.no_check {
+        true => Check::NotAsked,
+        false => Check::make(&Checker { folders: &folders, starter: &starter }, &model, &prepared, &artifact),
+    };
+    let verdict = check.verdict(&artifact);
     let folder = match out {
-        Some(out) => copy(&prepared, info, out).map_err(AppError::failed)?,
-        None => &prepared.path,
+        Some(out) if verdict.is_ok() => copy(&model, &prepared, info, out).map_err(AppError::failed)?,
+        _ => &prepared.path,
     };
     if args.json {
-        let agreement = checked.as_ref().and_then(|checked| checked.as_ref().ok().copied());
+        let agreement = if let Check::Made(found) = check { Some(found) } else { None };
         print_json(&Report { folder: folder.display().to_string(), artifact: info, agreement })?;
     } else {
-        print(&description(info, folder, took, checked.as_ref()))?;
+        print(&description(&prepared, info, folder, &check))?;
     }
-    verdict(checked, &artifact)
+    verdict
 }
 
 /// A folder that is not there yet, or is empty.
@@ -71,29 +71,88 @@ fn free_place(out: &Path) -> Result<&Path, AppError> {
     }
 }
 
-/// The artifact's files in a folder of the user's, whole or not at all. A hard link would let an edit of the copy
-/// damage the cache.
-fn copy<'a>(prepared: &Prepared, info: &ArtifactInfo, out: &'a Path) -> Result<&'a Path, PrepareError> {
+/// What a copy takes along from the model, where it is there: tokenizer, and where generation ends.
+const BESIDE: [&str; 5] =
+    ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"];
+
+/// The artifact in a folder of the user's, whole or not at all. A hard link would let an edit of the copy damage the
+/// cache.
+fn copy<'a>(
+    model: &ResolvedModel,
+    prepared: &Prepared,
+    info: &ArtifactInfo,
+    out: &'a Path,
+) -> Result<&'a Path, PrepareError> {
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(PrepareError::io(parent))?;
-    let partial = tempfile::tempdir_in(parent).map_err(PrepareError::io(parent))?;
-    for name in info.files.iter().map(|file| file.name.as_str()).chain(["artifact.json"]) {
-        let to = partial.path().join(name);
-        fs::copy(prepared.path.join(name), &to).map_err(PrepareError::io(&to))?;
+    let temporary = tempfile::tempdir_in(parent).map_err(PrepareError::io(parent))?;
+    // A temporary folder is its owner's alone; the one inside it is like any other.
+    let partial = temporary.path().join("artifact");
+    fs::create_dir(&partial).map_err(PrepareError::io(&partial))?;
+    let own = info.files.iter().map(|file| file.name.as_str()).chain(["artifact.json"]);
+    let own = own.map(|name| prepared.path.join(name));
+    let beside = BESIDE.iter().map(|name| model.folder.join(name)).filter(|path| path.is_file());
+    for from in own.chain(beside) {
+        let to = partial.join(from.file_name().unwrap_or_default());
+        fs::copy(&from, &to).map_err(PrepareError::io(&to))?;
     }
     if out.is_dir() {
         fs::remove_dir(out).map_err(PrepareError::io(out))?;
     }
-    fs::rename(partial.path(), out).map_err(PrepareError::io(out))?;
+    fs::rename(&partial, out).map_err(PrepareError::io(out))?;
     Ok(out)
 }
 
-fn description(
-    info: &ArtifactInfo,
-    folder: &Path,
-    took: Duration,
-    checked: Option<&Result<Agreement, String>>,
-) -> String {
+/// How near the artifact comes to its model.
+enum Check {
+    NotAsked,
+    /// A plugin that it takes is not there.
+    NoPlugin(FindError),
+    Failed(String),
+    Made(Agreement),
+}
+
+impl Check {
+    fn make(checker: &Checker<'_>, model: &ResolvedModel, prepared: &Prepared, artifact: &Artifact) -> Self {
+        if let Err(missing) = checker.plugins() {
+            return Self::NoPlugin(missing);
+        }
+        checker.agreement(model, prepared, &artifact.precision).map_or_else(Self::Failed, Self::Made)
+    }
+
+    /// A portable graph may be one that ONNX Runtime has no kernels for; its own dialect must run.
+    fn verdict(&self, artifact: &Artifact) -> Result<(), AppError> {
+        match self {
+            _ if interrupt::requested() => Err(AppError::interrupted("interrupted")),
+            Self::Made(found) if !found.holds() => Err(AppError::failed(format!(
+                "the artifact's logits are {:.2e} standard deviations from the model's, more than the {} that {} explains",
+                found.relative_difference,
+                found.tolerance,
+                artifact.precision.name()
+            ))),
+            Self::Failed(problem) if artifact.dialect == Dialect::Ort => Err(AppError::failed(format!(
+                "the artifact could not be checked: {problem}; --no-check leaves that out"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn line(&self) -> String {
+        match self {
+            Self::NotAsked => "no (--no-check)".into(),
+            Self::NoPlugin(missing) => format!("not possible: {missing}"),
+            Self::Failed(problem) => format!("not possible: {problem}"),
+            Self::Made(found) => format!(
+                "logits within {:.2e} of float64's, in their standard deviations (at most {}); same next token at {:.0}% of positions",
+                found.relative_difference,
+                found.tolerance,
+                100.0 * found.same_token
+            ),
+        }
+    }
+}
+
+fn description(prepared: &Prepared, info: &ArtifactInfo, folder: &Path, check: &Check) -> String {
     let coverage = &info.coverage;
     let mut nodes: Vec<_> = info.nodes.iter().collect();
     nodes.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
@@ -101,7 +160,7 @@ fn description(
     let weights = coverage.weight_bytes.keys();
     let weights = weights.map(|name| format!("{:.1}% {name}", 100.0 * coverage.weight_share(&[name])));
     let products = coverage.products.iter().map(|(name, n)| format!("{n} in {name}"));
-    let built = if info.build_seconds <= took.as_secs_f64() { "now, in" } else { "earlier, in" };
+    let built = if prepared.built { "now" } else { "earlier, found in the cache" };
     let mut lines = vec![
         format!("{} of {}", info.name, info.model),
         format!("  folder      {}", folder.display()),
@@ -110,40 +169,13 @@ fn description(
         format!("  nodes       {}, opset {}: {listed}", info.nodes.values().sum::<u32>(), info.opset),
         format!("  matrices    {} of their bytes", weights.collect::<Vec<_>>().join(", ")),
         format!("  products    {}", products.collect::<Vec<_>>().join(", ")),
-        format!("  built       {built} {:.2} s", info.build_seconds),
+        format!("  built       {built}, in {:.2} s", info.build_seconds),
     ];
     if let Some(calibration) = &info.calibration {
         let corpus =
             calibration.corpus.as_deref().unwrap_or("random token ids (give corpus=FILE for real text)");
         lines.push(format!("  calibrated  on {} tokens of {corpus}", calibration.tokens));
     }
-    lines.push(match checked {
-        None => "  checked     no (--no-check)".into(),
-        Some(Ok(found)) => format!(
-            "  checked     logits within {:.2e} of float64's, in their standard deviations (at most {}); same next token at {:.0}% of positions",
-            found.relative_difference,
-            found.tolerance,
-            100.0 * found.same_token
-        ),
-        Some(Err(problem)) => format!("  checked     not possible: {problem}"),
-    });
+    lines.push(format!("  checked     {}", check.line()));
     lines.join("\n")
-}
-
-/// A portable graph may be one that ONNX Runtime has no kernels for; its own dialect must run.
-fn verdict(checked: Option<Result<Agreement, String>>, artifact: &Artifact) -> Result<(), AppError> {
-    match checked {
-        Some(Ok(found)) if !found.holds() => Err(AppError::failed(format!(
-            "the artifact's logits are {:.2e} standard deviations from the model's, more than the {} that {} explains",
-            found.relative_difference,
-            found.tolerance,
-            artifact.precision.name()
-        ))),
-        Some(Err(problem)) if artifact.dialect == Dialect::Ort && !problem.contains("no plugin") => {
-            Err(AppError::failed(format!(
-                "the artifact could not be checked: {problem}; --no-check leaves that out"
-            )))
-        }
-        _ => Ok(()),
-    }
 }

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Names the cache folder in place of the system's.
 pub const CACHE_DIR_VARIABLE: &str = "INFERHOST_CACHE_DIR";
 
+/// Ends the name of a folder that is being built.
+pub const PARTIAL: &str = ".partial";
+
 /// `INFERHOST_CACHE_DIR`, else the system's cache folder for this program, else one in the temporary folder.
 pub fn cache_dir() -> PathBuf {
     match std::env::var_os(CACHE_DIR_VARIABLE) {
@@ -48,6 +51,22 @@ pub fn build_once<T, E>(
     check(folder).ok_or_else(|| failed(io::Error::new(io::ErrorKind::InvalidData, "damaged after its build")))
 }
 
+/// Removes `folder` and what a killed process left of building it, while nobody builds it. It vanishes by one rename,
+/// so that whoever looks at the same time finds all of it or nothing.
+///
+/// # Errors
+/// What the file system refused.
+pub fn remove_built(folder: &Path) -> io::Result<()> {
+    let _lock = lock(folder)?;
+    let partial = suffixed(folder, PARTIAL);
+    remove(&partial)?;
+    match fs::rename(folder, &partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    remove(&partial)
+}
+
 /// Held until it is dropped, or the process dies.
 fn lock(folder: &Path) -> io::Result<File> {
     if let Some(parent) = folder.parent() {
@@ -60,7 +79,7 @@ fn lock(folder: &Path) -> io::Result<File> {
 
 /// The name is fixed: what a killed process left behind is cleared by the next one that holds the lock.
 fn empty_beside(folder: &Path) -> io::Result<PathBuf> {
-    let partial = suffixed(folder, ".partial");
+    let partial = suffixed(folder, PARTIAL);
     remove(&partial)?;
     remove(folder)?;
     fs::create_dir(&partial)?;
@@ -125,5 +144,10 @@ mod tests {
         let whole = |partial: &Path| fs::write(partial.join("done"), "again");
         assert_eq!(build_once(&folder, check, whole, |e| e).unwrap(), "again");
         assert!(!folder.join("stale").exists());
+
+        fs::create_dir(cache.path().join("a.partial")).unwrap();
+        remove_built(&folder).unwrap();
+        remove_built(&folder).unwrap();
+        assert!(!folder.exists() && !cache.path().join("a.partial").exists());
     }
 }

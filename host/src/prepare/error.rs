@@ -31,7 +31,10 @@ impl PrepareError {
     /// Whether the model itself is the reason, on any machine; what is not may be gone at the next try, as a full
     /// disk.
     pub const fn is_unsuited(&self) -> bool {
-        matches!(self, Self::Unsuited { .. } | Self::Model(ModelError::Unsupported { .. }))
+        matches!(
+            self,
+            Self::Unsuited { .. } | Self::Model(ModelError::Unsupported { .. } | ModelError::Tensor { .. })
+        )
     }
 
     /// For `map_err` on an operation at `path`.

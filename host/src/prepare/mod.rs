@@ -14,6 +14,7 @@ pub use calibrate::{Histogram, Observer};
 pub use error::PrepareError;
 
 use crate::model::{ModelKind, ResolvedModel};
+use artifact::Ensured;
 use inferhost_plugin_api::ModelForm;
 use std::path::{Path, PathBuf};
 
@@ -26,8 +27,17 @@ pub struct Prepared {
     pub form: ModelForm,
     /// How it was built; none where the model is opened as it came.
     pub artifact: Option<ArtifactInfo>,
+    /// Whether the artifact was built now; else it was found in the cache.
+    pub built: bool,
     /// What the user should know of how it came about.
     pub note: Option<String>,
+}
+
+impl Prepared {
+    /// What lies at `path` is opened as it came.
+    pub const fn as_it_is(path: PathBuf, form: ModelForm) -> Self {
+        Self { path, form, artifact: None, built: false, note: None }
+    }
 }
 
 /// Brings `model` into one of `forms`, those that the plugin opens: as it is where that will do and no `artifact`
@@ -44,11 +54,12 @@ pub fn prepare(
     observer: Option<&mut dyn Observer>,
 ) -> Result<Prepared, PrepareError> {
     match route(model, forms, artifact)? {
-        Route::AsItIs(form, path) => Ok(Prepared { path, form, artifact: None, note: None }),
+        Route::AsItIs(form, path) => Ok(Prepared::as_it_is(path, form)),
         Route::Build(artifact) => {
             let built = artifact::ensure(&artifact, model, cache, observer)?;
             let form = artifact.form();
-            Ok(Prepared { path: built.folder, form, artifact: Some(built.info), note: built.note })
+            let Ensured { folder, info, built, note } = built;
+            Ok(Prepared { path: folder, form, artifact: Some(info), built, note })
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::exchange::{ask, text};
 use super::{Starter, open_request};
 use crate::model::ResolvedModel;
-use crate::plugins::PluginFolders;
+use crate::plugins::{FindError, PluginFolders};
 use crate::prepare::Prepared;
 use crate::prepare::artifact::Precision;
 use crate::record::Mode;
@@ -13,6 +13,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
+/// Computes in 64 bits.
+const ORACLE: &str = "candle";
+/// Runs what inferhost itself writes.
+const RUNTIME: &str = "ort";
 /// Lengths of the rows: padding must not show.
 const LENGTHS: [u32; 2] = [13, 6];
 
@@ -46,6 +50,14 @@ pub struct Checker<'a> {
 }
 
 impl Checker<'_> {
+    /// Whether both plugins are there.
+    ///
+    /// # Errors
+    /// Which is not.
+    pub fn plugins(&self) -> Result<(), FindError> {
+        [ORACLE, RUNTIME].into_iter().try_for_each(|plugin| self.folders.find(plugin).map(|_| ()))
+    }
+
     /// Runs the same rows through `model` in candle and through `prepared` in ONNX Runtime, both at once.
     ///
     /// # Errors
@@ -61,12 +73,11 @@ impl Checker<'_> {
         let row =
             |length: u32| (0..length.min(longest)).map(|at| (at * 7919 + length * 104_729) % vocab).collect();
         let rows: Vec<Vec<u32>> = LENGTHS.into_iter().map(row).collect();
-        let source =
-            Prepared { path: model.folder.clone(), form: ModelForm::HuggingFace, artifact: None, note: None };
+        let source = Prepared::as_it_is(model.folder.clone(), ModelForm::HuggingFace);
         let in_64_bits = Map::from_iter([("dtype".to_string(), json!("f64"))]);
         let (oracle, found) = std::thread::scope(|scope| {
-            let oracle = scope.spawn(|| self.logits("candle", &source, &in_64_bits, &rows));
-            let found = self.logits("ort", prepared, &Map::new(), &rows);
+            let oracle = scope.spawn(|| self.logits(ORACLE, &source, &in_64_bits, &rows));
+            let found = self.logits(RUNTIME, prepared, &Map::new(), &rows);
             (oracle.join().unwrap_or_else(|_| Err("its thread ended".into())), found)
         });
         let (oracle, found) =

@@ -7,7 +7,7 @@ use crate::prepare::{Histogram, Observer, Prepared};
 use crate::worker::Worker;
 use crate::worker::protocol::{Reply, Request};
 use inferhost_plugin_api::{ModelForm, Rows};
-use serde_json::Map;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -19,20 +19,31 @@ const PLUGIN: &str = "ort";
 pub struct PluginObserver<'a> {
     folders: &'a PluginFolders,
     starter: &'a Starter,
+    options: Map<String, Value>,
+    env: BTreeMap<String, String>,
 }
 
 impl<'a> PluginObserver<'a> {
     /// Finds the plugin in `folders` and starts workers with `starter`, once there is something to run.
-    pub const fn new(folders: &'a PluginFolders, starter: &'a Starter) -> Self {
-        Self { folders, starter }
+    pub fn new(folders: &'a PluginFolders, starter: &'a Starter) -> Self {
+        Self { folders, starter, options: Map::new(), env: BTreeMap::new() }
+    }
+
+    /// With the runtime's library, threads and environment of a backend that is to open the result.
+    #[must_use]
+    pub fn like(mut self, options: &Map<String, Value>, env: &BTreeMap<String, String>) -> Self {
+        let shared = ["library", "threads"].iter().filter_map(|&key| options.get_key_value(key));
+        self.options = shared.map(|(key, value)| (key.clone(), value.clone())).collect();
+        self.env.clone_from(env);
+        self
     }
 
     fn open(&self, folder: &Path) -> Result<Box<dyn Worker>, String> {
         let file = self.folders.find(PLUGIN).map_err(|e| e.to_string())?;
-        let started = self.starter.start("calibrate", &BTreeMap::new()).map_err(|e| e.to_string())?;
+        let started = self.starter.start("calibrate", &self.env).map_err(|e| e.to_string())?;
         let mut worker = started.map_err(text)?;
-        let prepared = Prepared { path: folder.into(), form: ModelForm::Onnx, artifact: None, note: None };
-        for request in [Request::Load { plugin: file.path }, open_request(&prepared, &Map::new())] {
+        let prepared = Prepared::as_it_is(folder.into(), ModelForm::Onnx);
+        for request in [Request::Load { plugin: file.path }, open_request(&prepared, &self.options)] {
             ask(worker.as_mut(), request)?;
         }
         Ok(worker)

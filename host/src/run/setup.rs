@@ -136,7 +136,8 @@ pub fn setup(
         for (b, backend) in backends.iter().enumerate() {
             let (model_name, backend_name) = (&config.models[m].name, &config.backends[b].name);
             preparing(events, format!("{model_name} for {backend_name}"))?;
-            let mut observer = PluginObserver::new(folders, starter);
+            let settings = &config.backends[b];
+            let mut observer = PluginObserver::new(folders, starter).like(&settings.options, &settings.env);
             let pair = ready_pair(model, backend, artifacts[b].as_ref(), cache, &mut observer)
                 .map_err(|source| SetupError::Prepare { model: model_name.clone(), source })?;
             if let Some(note) = pair.as_ref().ok().and_then(|prepared| prepared.note.clone()) {

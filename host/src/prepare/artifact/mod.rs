@@ -5,15 +5,17 @@
 //! as `artifact.json` says is built again.
 
 mod build;
+mod calibration;
 mod info;
 mod spec;
 mod store;
 
+pub use calibration::{Calibration, Method};
 pub use info::{ArtifactFile, ArtifactInfo, CalibrationInfo};
-pub use spec::{Artifact, Calibration, Dialect, IdType, Method, Precision};
+pub use spec::{Artifact, Dialect, IdType, Precision};
 pub use store::{Stored, list, prune, verify};
 
-pub(super) use build::ensure;
+pub(super) use build::{Ensured, ensure};
 
 /// An artifact's description in its folder.
 const DESCRIPTION: &str = "artifact.json";

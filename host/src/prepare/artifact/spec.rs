@@ -1,10 +1,10 @@
 //! Which artifact is wanted: `onnx-<precision>[?key=value&…]`, parsed and printed in one canonical form.
 
+use super::calibration::Calibration;
 use crate::config::nearest;
 use inferhost_plugin_api::ModelForm;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 /// What all names begin with: the only form that is written.
@@ -50,31 +50,6 @@ pub enum Precision {
     Int8Qdq(Calibration),
 }
 
-/// How the ranges of activations are found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Calibration {
-    /// A scale for each output of a matrix instead of one for all.
-    pub per_channel: bool,
-    /// From what was seen to the range.
-    pub method: Method,
-    /// Batches of 8 x 128 tokens; none: 512, or as many as the corpus has.
-    pub samples: Option<u32>,
-    /// A text, or token ids as JSON; none: random token ids.
-    pub corpus: Option<PathBuf>,
-}
-
-/// From the values seen to the range that 8 bits are spread over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// All of them.
-    MinMax,
-    /// All but the outermost 0.01%.
-    Percentile,
-    /// The range whose quantised distribution is nearest to the true one.
-    Entropy,
-}
-
 /// For which readers a graph is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -99,9 +74,7 @@ const PRECISIONS: [&str; 7] =
     ["fp32", "fp16", "bf16", "int8-dynamic", "int8-weight", "int4-weight", "int8-qdq"];
 const DIALECTS: [(&str, Dialect); 2] = [("ort", Dialect::Ort), ("portable", Dialect::Portable)];
 const IDS: [(&str, IdType); 2] = [("int64", IdType::Int64), ("int32", IdType::Int32)];
-const METHODS: [(&str, Method); 3] =
-    [("minmax", Method::MinMax), ("percentile", Method::Percentile), ("entropy", Method::Entropy)];
-const BOOLS: [(&str, bool); 2] = [("false", false), ("true", true)];
+pub(super) const BOOLS: [(&str, bool); 2] = [("false", false), ("true", true)];
 const BLOCKS: [u32; 5] = [16, 32, 64, 128, 256];
 
 impl Artifact {
@@ -200,46 +173,6 @@ impl Precision {
     }
 }
 
-impl Default for Calibration {
-    fn default() -> Self {
-        Self { per_channel: true, method: Method::Percentile, samples: None, corpus: None }
-    }
-}
-
-impl Calibration {
-    const KEYS: [&str; 4] = ["per_channel", "calibration", "samples", "corpus"];
-
-    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        match key {
-            "per_channel" => self.per_channel = one_of(key, value, &BOOLS)?,
-            "calibration" => self.method = one_of(key, value, &METHODS)?,
-            "samples" => {
-                self.samples = match value.parse() {
-                    Ok(samples @ 1..=1_000_000) => Some(samples),
-                    _ => return Err(format!("samples={value} is not a whole number from 1 to 1,000,000")),
-                };
-            }
-            _ if value.is_empty() => return Err("corpus= names no file".into()),
-            _ => self.corpus = Some(value.into()),
-        }
-        Ok(())
-    }
-
-    fn settings(&self) -> Vec<String> {
-        let default = Self::default();
-        let mut list = Vec::new();
-        if self.per_channel != default.per_channel {
-            list.push(format!("per_channel={}", self.per_channel));
-        }
-        if self.method != default.method {
-            list.push(format!("calibration={}", name_of(self.method, &METHODS)));
-        }
-        list.extend(self.samples.map(|samples| format!("samples={samples}")));
-        list.extend(self.corpus.as_ref().map(|corpus| format!("corpus={}", corpus.display())));
-        list
-    }
-}
-
 impl fmt::Display for Artifact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut settings = Vec::new();
@@ -295,7 +228,7 @@ impl From<Artifact> for String {
     }
 }
 
-fn one_of<T: Copy>(key: &str, value: &str, known: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn one_of<T: Copy>(key: &str, value: &str, known: &[(&str, T)]) -> Result<T, String> {
     let found = known.iter().find(|(name, _)| *name == value);
     found.map(|&(_, found)| found).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
@@ -303,7 +236,7 @@ fn one_of<T: Copy>(key: &str, value: &str, known: &[(&str, T)]) -> Result<T, Str
     })
 }
 
-fn name_of<T: PartialEq>(value: T, known: &[(&'static str, T)]) -> &'static str {
+pub(super) fn name_of<T: PartialEq>(value: T, known: &[(&'static str, T)]) -> &'static str {
     known.iter().find(|(_, one)| *one == value).map_or("", |(name, _)| name)
 }
 

@@ -1,14 +1,16 @@
 //! The artifacts that the cache holds: listed, verified, pruned.
 
 use super::{ArtifactInfo, DESCRIPTION, FOLDER};
-use crate::model::file_digest;
+use crate::model::{cache, file_digest};
+use crate::prepare::calibrate::FOLDER as CALIBRATIONS;
+use serde::Serialize;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// A folder of the artifact cache.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Stored {
     /// Where it lies.
     pub folder: PathBuf,
@@ -17,6 +19,7 @@ pub struct Stored {
     /// Of its files.
     pub bytes: u64,
     /// When its description was written.
+    #[serde(skip)]
     pub built: Option<SystemTime>,
 }
 
@@ -64,19 +67,28 @@ pub fn verify(stored: &Stored) -> Option<String> {
     })
 }
 
-/// Removes artifacts built longer ago than `older_than`, and those that cannot be read; gives what is gone.
+/// Removes artifacts built at least `older_than` ago, those that cannot be read, what killed processes left of theirs
+/// and, where no age is asked for, all calibrations; gives the artifacts that are gone.
 ///
 /// # Errors
-/// What removing gave.
-pub fn prune(cache: &Path, older_than: Duration) -> io::Result<Vec<Stored>> {
+/// The folder that could not be removed, and why.
+pub fn prune(cache: &Path, older_than: Duration) -> Result<Vec<Stored>, (PathBuf, io::Error)> {
     let now = SystemTime::now();
     let is_old = |stored: &Stored| {
-        let age = stored.built.and_then(|built| now.duration_since(built).ok());
-        stored.info.is_none() || age.is_some_and(|age| age >= older_than)
+        let age = stored.built.map(|built| now.duration_since(built).unwrap_or_default());
+        stored.info.is_none() || age.is_none_or(|age| age >= older_than)
     };
-    let old: Vec<Stored> = list(cache)?.into_iter().filter(is_old).collect();
-    for stored in &old {
-        fs::remove_dir_all(&stored.folder)?;
+    let all = list(cache).map_err(|error| (cache.join(FOLDER), error))?;
+    let old: Vec<Stored> = all.into_iter().filter(is_old).collect();
+    let entries = fs::read_dir(cache.join(FOLDER)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_partial = |path: &PathBuf| path.to_string_lossy().ends_with(cache::PARTIAL);
+    let left_over = entries.filter(is_partial).map(|path| path.with_extension(""));
+    for folder in old.iter().map(|stored| stored.folder.clone()).chain(left_over) {
+        cache::remove_built(&folder).map_err(|error| (folder, error))?;
+    }
+    let calibrations = cache.join(CALIBRATIONS);
+    if older_than.is_zero() && calibrations.is_dir() {
+        fs::remove_dir_all(&calibrations).map_err(|error| (calibrations, error))?;
     }
     Ok(old)
 }

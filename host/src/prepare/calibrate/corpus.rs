@@ -28,9 +28,9 @@ impl Corpus {
     pub(super) fn read(model: &ResolvedModel, calibration: &Calibration) -> Result<Self, String> {
         let row = TOKENS.min(model.config.context_length.map_or(TOKENS, |context| context as usize));
         let tokens = match &calibration.corpus {
-            Some(path) => {
-                tokens(model, path).map_err(|problem| format!("corpus {}: {problem}", path.display()))?
-            }
+            Some(path) => tokens(model, path)
+                .and_then(|ids| in_vocabulary(model, ids))
+                .map_err(|problem| format!("corpus {}: {problem}", path.display()))?,
             None => random(model, calibration.samples.map_or(RANDOM_SAMPLES, |n| n as usize) * ROWS * row),
         };
         let batches = batches(&tokens, row, calibration.samples)?;
@@ -64,9 +64,16 @@ fn tokens(model: &ResolvedModel, path: &Path) -> Result<Vec<u32>, String> {
             .and_then(|tokenizer| tokenizer.encode(&text))
             .map_err(|e| e.to_string());
     }
-    let flat: Result<Vec<u32>, _> = serde_json::from_str(&text);
-    let ids = flat.or_else(|_| serde_json::from_str::<Vec<Vec<u32>>>(&text).map(|lists| lists.concat()));
-    let ids = ids.map_err(|e| format!("expected token ids as a list or a list of lists: {e}"))?;
+    let mut opening = text.chars().filter(|c| !c.is_whitespace()).take(2);
+    let is_nested = opening.all(|c| c == '[');
+    let ids = match is_nested {
+        true => serde_json::from_str::<Vec<Vec<u32>>>(&text).map(|lists| lists.concat()),
+        false => serde_json::from_str(&text),
+    };
+    ids.map_err(|e| format!("expected token ids as a list or a list of lists: {e}"))
+}
+
+fn in_vocabulary(model: &ResolvedModel, ids: Vec<u32>) -> Result<Vec<u32>, String> {
     match (ids.iter().max(), model.config.vocab_size) {
         (Some(&most), Some(vocab)) if most >= vocab => {
             Err(format!("token id {most} is outside the vocabulary of {vocab}"))

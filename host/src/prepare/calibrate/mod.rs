@@ -17,6 +17,9 @@ use super::artifact::{Dialect, Method};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// The calibrations' folder in the cache.
+pub(super) const FOLDER: &str = "calibrations";
+
 /// Runs a graph and counts what it gives.
 pub trait Observer {
     /// Runs the graph in `folder` over `batches` and counts the values of its output by group: the last dimension is

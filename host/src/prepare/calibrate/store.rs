@@ -1,7 +1,7 @@
 //! Histograms in the cache, by what decides them: model, corpus and graph writer.
 
 use super::corpus::Corpus;
-use super::{Histogram, Observer};
+use super::{FOLDER, Histogram, Observer};
 use crate::digest;
 use crate::model::ResolvedModel;
 use crate::prepare::artifact::Calibration;
@@ -44,7 +44,7 @@ impl Plan {
         let samples = corpus.batches.len();
         let key = format!("{}\n{}\n{samples}\n{}", model.sha256, corpus.sha256, onnx::WRITER);
         let key = &digest::hex(&Sha256::digest(key))[..32];
-        Ok(Self { corpus, path: cache.join("calibrations").join(format!("{key}.json")) })
+        Ok(Self { corpus, path: cache.join(FOLDER).join(format!("{key}.json")) })
     }
 
     /// What decides the ranges, for the key of an artifact.

@@ -1,7 +1,8 @@
 //! Attention, in one operator or written out.
 //!
 //! `GroupQueryAttention` keeps keys and values where they are: with past and present in the same memory, of any
-//! capacity, it appends in place. It counts each row's keys from the row's beginning, so rows are padded on the right.
+//! capacity, it appends in place. It counts each row's keys from the row's beginning, so rows are padded on the right. Sliding
+//! windows are written out.
 //! Written out, the cache grows by concatenation, and rows are padded on the left.
 
 use super::decoder::Layer;
@@ -62,7 +63,6 @@ impl Writer<'_> {
             inputs.extend([cos.as_str(), sin]);
             attributes.push(int("do_rotary", 1));
         }
-        attributes.extend(layer.window.map(|window| int("local_window_size", window.into())));
         let name = format!("{}.context", layer.name);
         let outputs = [name.as_str(), key, value];
         self.g.push("GroupQueryAttention", Some(CONTRIB), &name, &inputs, &attributes, &outputs);

@@ -84,8 +84,10 @@ pub(super) enum NormKind {
 }
 
 impl Decoder {
-    /// Whether `GroupQueryAttention` takes heads of this size.
-    pub(super) const fn suits_group_query_attention(&self) -> bool {
-        self.head_size.is_multiple_of(if self.rotary.is_some() { 16 } else { 8 })
+    /// Whether `GroupQueryAttention` takes heads of this size and computes the same in every version: a window of n
+    /// was n + 1 keys in older ones.
+    pub(super) fn suits_group_query_attention(&self) -> bool {
+        let size = if self.rotary.is_some() { 16 } else { 8 };
+        self.head_size.is_multiple_of(size) && self.layers.iter().all(|layer| layer.window.is_none())
     }
 }

@@ -1,7 +1,7 @@
 //! Writes a graph and its weights to disk, one weight at a time: a model never lies in memory whole.
 //!
 //! Small models are one file. Larger ones keep their weights in `model.onnx.data`, each on a page boundary so that
-//! a runtime can map it; protobuf itself ends at 2 GiB. The same model always gives the same bytes.
+//! a runtime can map it; protobuf itself ends at 2 GiB. The same graph and model always give the same bytes.
 
 use super::encode::{Encoded, check_finite};
 use super::graph::{CONTRIB, Content, Graph, Initializer};
@@ -21,8 +21,8 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 const DATA: &str = "model.onnx.data";
-/// Models of at least this many parameters have their weights in a file of their own …
-const LARGE_MODEL: u64 = 4 << 20;
+/// Models that come to at least this many bytes in 32 bits have their weights in a file of their own …
+const LARGE_MODEL: u64 = 16 << 20;
 /// … but not weights smaller than a page, which would waste most of theirs.
 const PAGE: u64 = 4096;
 /// The file format's version that 4-bit integers came with.
@@ -37,7 +37,8 @@ pub(super) fn write(
     properties: &[(&str, String)],
     folder: &Path,
 ) -> Result<Vec<ArtifactFile>, PrepareError> {
-    let data = if graph.parameters() >= LARGE_MODEL { Some(Output::create(folder, DATA)?) } else { None };
+    let bytes = 4 * graph.parameters() + graph.constant_bytes();
+    let data = if bytes >= LARGE_MODEL { Some(Output::create(folder, DATA)?) } else { None };
     let initializers = std::mem::take(&mut graph.initializers);
     let mut tensors = Tensors { graph: &graph, weights, data, made: None, written: BTreeMap::new() };
     let mut initializer = Vec::with_capacity(initializers.len());

@@ -166,6 +166,15 @@ impl Graph {
         self.outputs.push(value_info(name, data_type, dims));
     }
 
+    /// Bytes of what is not made of the model's tensors.
+    pub(super) fn constant_bytes(&self) -> u64 {
+        let bytes = |one: &Initializer| match &one.content {
+            Content::Constant(bytes) => bytes.len() as u64,
+            _ => 0,
+        };
+        self.initializers.iter().map(bytes).sum()
+    }
+
     /// Number of parameters: what the model has in tensors that are here, each counted once.
     pub(super) fn parameters(&self) -> u64 {
         let mut seen = BTreeSet::new();

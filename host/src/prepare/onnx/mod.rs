@@ -32,12 +32,16 @@ use writer::Writer;
 pub(super) const WRITER: u32 = 2;
 /// The version of the standard operators: 21 brings 4-bit integers and scales by block.
 pub(super) const OPSET: i64 = 21;
+/// Most bytes of rotary tables: a context in the hundreds of millions is a damaged config.
+const MOST_ROTARY_BYTES: u64 = 1 << 30;
 /// The graph's file name in an artifact's folder.
 pub(super) const FILE: &str = "model.onnx";
 
 /// What was written.
 pub(super) struct Written {
     pub(super) parameters: u64,
+    /// Bytes of the largest constants, the rotary tables.
+    pub(super) constant_bytes: u64,
     pub(super) files: Vec<ArtifactFile>,
 }
 
@@ -60,10 +64,10 @@ pub(super) fn write(
         properties.push(("inferhost.kv_cache", "in_place".to_string()));
         properties.push(("inferhost.padding", "right".to_string()));
     }
-    let parameters = writer.g.parameters();
+    let (parameters, constant_bytes) = (writer.g.parameters(), writer.g.constant_bytes());
     let mut files = file::write(writer.g, &weights, &properties, folder)?;
     files.push(file::copy("config.json", &model.folder, folder)?);
-    Ok(Written { parameters, files })
+    Ok(Written { parameters, constant_bytes, files })
 }
 
 /// Fills `folder` with a graph that gives every product's input in place of logits: which matrices take it, and how
@@ -82,7 +86,17 @@ pub(super) fn write_observer(
 fn decoder(model: &ResolvedModel) -> Result<Decoder, PrepareError> {
     match &model.config.architecture {
         Architecture::Gpt2(config) => Ok(gpt2::decoder(config)),
-        Architecture::Llama(config) => Ok(llama::decoder(config)),
+        Architecture::Llama(config) => {
+            let bytes = 4 * u64::from(config.max_position_embeddings) * u64::from(config.head_dim);
+            if bytes > MOST_ROTARY_BYTES {
+                let problem = format!(
+                    "its rotary tables for max_position_embeddings = {} would take {bytes} bytes; lower that key of its config.json to the positions you use",
+                    config.max_position_embeddings
+                );
+                return Err(PrepareError::Unsuited { spec: model.spec.clone(), problem });
+            }
+            Ok(llama::decoder(config))
+        }
         Architecture::Unknown => {
             let problem =
                 "no graph can be written for its architecture; export it as ONNX and name that folder";

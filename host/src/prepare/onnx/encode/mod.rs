@@ -206,8 +206,9 @@ impl Recipe {
             weights.read_pieces(tensor, |piece| {
                 check_finite(weights, tensor, piece)?;
                 let (floats, _) = piece.as_chunks();
+                let first = values.len();
                 values.extend(floats.iter().map(|&bytes| f32::from_le_bytes(bytes)));
-                Ok::<(), PrepareError>(())
+                self.check_fits(weights, tensor, &values[first..])
             })?;
         }
         let Source::Matrix(matrix, order) = &self.source else {
@@ -228,6 +229,15 @@ impl Recipe {
             Encoding::Blocks { bits, block } => blocks::unsigned(&values, inputs, bits, block as usize),
             Encoding::Int4 { block } => blocks::signed(&values, outputs, block as usize),
         })
+    }
+
+    fn check_fits(&self, weights: &Weights, tensor: &str, values: &[f32]) -> Result<(), PrepareError> {
+        let largest = int8::largest(values);
+        if self.encoding != Encoding::Float(Float::F16) || largest <= f16::MAX.to_f32() {
+            return Ok(());
+        }
+        let problem = format!("has a value of magnitude {largest}, which fp16 cannot hold; use onnx-bf16");
+        Err(ModelError::tensor(weights.path(), tensor, problem).into())
     }
 
     const fn float(&self) -> Float {

@@ -1,5 +1,9 @@
 //! The command line, as typed.
 
+mod artifacts;
+
+pub use artifacts::{ArtifactsAction, ArtifactsArgs, PrepareArgs};
+
 use crate::run::Isolation;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -229,56 +233,6 @@ pub struct GenerateArgs {
     /// Of the sampler
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-}
-
-/// Of `prepare`.
-#[derive(Debug, Args)]
-pub struct PrepareArgs {
-    /// A folder, hf:ORG/NAME or hf:ORG/NAME@REV, or synthetic:SHAPE
-    #[arg(long, value_name = "SPEC")]
-    pub model: String,
-    /// What to build
-    #[arg(long, value_name = "NAME", default_value = "onnx-fp32")]
-    pub artifact: String,
-    /// A new folder to put it in [default: it stays in the cache]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Do not run it against the model in 64 bits
-    #[arg(long)]
-    pub no_check: bool,
-    /// Where plugins are.
-    #[command(flatten)]
-    pub plugins: PluginDirs,
-    /// Print artifact.json
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Of `artifacts`.
-#[derive(Debug, Args)]
-pub struct ArtifactsArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub action: ArtifactsAction,
-}
-
-/// What `artifacts` does.
-#[derive(Debug, Subcommand)]
-pub enum ArtifactsAction {
-    /// Show what the cache holds
-    List {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Hash every file anew
-    Verify,
-    /// Remove artifacts; without a condition, all of them
-    Prune {
-        /// Only those built at least so many days ago
-        #[arg(long, value_name = "DAYS", default_value_t = 0)]
-        older_than: u32,
-    },
 }
 
 /// Of `conformance`.
