@@ -29,6 +29,10 @@ need_tools() {
     die "no C++ compiler, which llama.cpp needs; install one (Debian: apt install g++)"
 }
 
+failed_install() { # log
+  die "pip could not install the peers: $(grep -i 'error' "$1" | tail -1 || true) (all of it in $1)"
+}
+
 # Makes the environment unless its stamp says that these very versions are in it.
 install() { # environment
   local requirements=scripts/bench/peering/requirements.txt stamp="$1/installed.txt" log="$1.log"
@@ -40,8 +44,11 @@ install() { # environment
   # The CPU build of torch is a tenth the size; where its index cannot be reached, PyPI's CUDA build does the same.
   { "$1/bin/pip" install --retries 1 --timeout 30 --index-url https://download.pytorch.org/whl/cpu \
     "$(grep '^torch==' "$requirements")" || true; } >"$log" 2>&1
-  "$1/bin/pip" install --requirement "$requirements" >>"$log" 2>&1 ||
-    die "pip could not install the peers: $(grep -i '^error' "$log" | head -1 || true) (all of it in $log)"
+  # Compiled here, for this CPU; a wheel that pip kept of another build would lack the header's correction.
+  CMAKE_ARGS="${CMAKE_ARGS:-} -DCMAKE_CXX_FLAGS=-include$PWD/scripts/bench/peering/llama_tile_config.h" \
+    "$1/bin/pip" install --no-cache-dir --no-binary llama-cpp-python "$(grep '^llama-cpp-python' "$requirements")" \
+    >>"$log" 2>&1 || failed_install "$log"
+  "$1/bin/pip" install --requirement "$requirements" >>"$log" 2>&1 || failed_install "$log"
   cp "$requirements" "$stamp"
 }
 

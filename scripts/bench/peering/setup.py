@@ -39,8 +39,8 @@ def make_files(folder, model, python, llama_python):
 
 
 def _start(python, kind, file, threads, log):
-    """A worker that has answered once. llama.cpp built by GCC 12 or 13 dies in its AMX kernels, because of a fault in
-    that compiler's header; it is then measured without them, and says so."""
+    """A worker that has answered once. llama.cpp dies in its AMX kernels where GCC built it without
+    llama_tile_config.h; it is then measured without them, and says so."""
     for options in ([], ["no-extra-buffers"]) if kind == "llama" else ([],):
         peer = theirs.Peer(python, kind, file, threads, log, *options)
         try:
