@@ -17,6 +17,9 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, ValueType};
 use std::path::Path;
 
+/// On the CPU the fused operator takes 1.2 times as long as the addition and `LayerNormalization` that it replaces.
+const DISABLED: (&str, &str) = ("optimization.disable_specified_optimizers", "SkipLayerNormFusion");
+
 /// Opens the graph that `request` names.
 ///
 /// # Errors
@@ -78,7 +81,11 @@ fn settings(environment: &Environment, options: &Options) -> ort::Result<Session
             vec![cuda.build().error_on_failure(), cpu]
         }
     };
-    Ok(Session::builder(environment)?
+    let builder = match options.device {
+        Device::Cpu => Session::builder(environment)?.with_config_entry(DISABLED.0, DISABLED.1)?,
+        Device::Cuda(_) => Session::builder(environment)?,
+    };
+    Ok(builder
         .with_intra_threads(options.threads())?
         .with_intra_op_spinning(options.spinning)?
         .with_optimization_level(level(options.optimization))?

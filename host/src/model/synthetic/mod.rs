@@ -29,7 +29,8 @@ pub fn ensure(spec: &SyntheticSpec, cache_dir: &Path) -> Result<PathBuf, ModelEr
     let check = |folder: &Path| {
         let written = std::fs::read_to_string(folder.join(DIGEST)).ok()?;
         let found = file_digest::of_file(&folder.join(WEIGHTS), cache_dir).ok()?;
-        (folder.join("config.json").is_file() && found == written).then_some(())
+        let config = std::fs::read_to_string(folder.join(write::CONFIG)).ok()?;
+        (config == write::config(spec).ok()? && found == written).then_some(())
     };
     let build = |partial: &Path| {
         write::write(spec, partial)?;

@@ -14,13 +14,19 @@ pub(super) const FORMAT: u32 = 1;
 /// Values made at a time.
 const PIECE: usize = 1 << 16;
 
+pub(super) const CONFIG: &str = "config.json";
+
 /// Fills `folder` with `config.json` and `model.safetensors`.
 pub(super) fn write(spec: &SyntheticSpec, folder: &Path) -> io::Result<()> {
-    let config = spec.config_json()?;
-    fs::write(folder.join("config.json"), config + "\n")?;
+    fs::write(folder.join(CONFIG), config(spec)?)?;
     let mut out = BufWriter::with_capacity(1 << 20, File::create(folder.join("model.safetensors"))?);
     write_tensors(spec, &mut out)?;
     out.flush()
+}
+
+/// The text of `config.json`.
+pub(super) fn config(spec: &SyntheticSpec) -> io::Result<String> {
+    Ok(spec.config_json()? + "\n")
 }
 
 /// A safetensors header; sorted by name, so that its bytes depend on nothing else.

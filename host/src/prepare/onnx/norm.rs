@@ -54,7 +54,8 @@ impl Writer<'_> {
     ) -> Normed {
         let name = norm.weight.name.trim_end_matches(".weight").to_string();
         let sum = format!("{name}/residual");
-        if self.artifact.dialect == Dialect::Portable {
+        // `SkipLayerNormalization` would do it in one, but took 1.2 times as long on the CPU (ONNX Runtime 1.31.1, 76 x 768).
+        if self.artifact.dialect == Dialect::Portable || matches!(norm.kind, NormKind::Layer(_)) {
             let branch = self.add_bias(&format!("{name}/branch"), branch, bias);
             let branch = self.cast(&branch, self.compute, self.residual);
             self.g.node("Add", &sum, &[residual, &branch], &[]);
@@ -63,13 +64,10 @@ impl Writer<'_> {
         let weight = self.vector(&norm.weight, self.residual);
         let bias = bias.map(|bias| self.vector(bias, self.residual));
         let mut inputs = vec![branch, residual, &weight];
-        let (op, beta) = match &norm.kind {
-            NormKind::Layer(beta) => ("SkipLayerNormalization", Some(self.vector(beta, self.residual))),
-            NormKind::Rms => ("SkipSimplifiedLayerNormalization", None),
-        };
-        inputs.extend(beta.as_deref().into_iter().chain(bias.as_deref()));
+        inputs.extend(bias.as_deref());
         let outputs = [name.as_str(), ABSENT, ABSENT, &sum];
-        self.g.push(op, Some(CONTRIB), &name, &inputs, &[float("epsilon", norm.epsilon)], &outputs);
+        let attributes = [float("epsilon", norm.epsilon)];
+        self.g.push("SkipSimplifiedLayerNormalization", Some(CONTRIB), &name, &inputs, &attributes, &outputs);
         Normed { sum, normed: name }
     }
 }

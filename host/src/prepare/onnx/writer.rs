@@ -81,6 +81,8 @@ impl<'a> Writer<'a> {
             self.g.node("Cast", "logits", &[&logits], &[to]);
         }
         self.g.output("logits", FLOAT, &[BATCH, KEPT, Dim::Fixed(self.decoder.vocab)]);
+        // First, as exporters have it.
+        self.g.outputs.rotate_right(1);
         self
     }
 
