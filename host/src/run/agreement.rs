@@ -1,7 +1,7 @@
 //! Whether an artifact computes what its model does: a few tokens through ONNX Runtime and through candle in 64 bits.
 
-use super::exchange::{ask, text};
-use super::{Starter, open_request};
+use super::Starter;
+use super::exchange::{Errand, RUNTIME, ask, opened};
 use crate::model::ResolvedModel;
 use crate::plugins::{FindError, PluginFolders};
 use crate::prepare::Prepared;
@@ -15,8 +15,6 @@ use std::collections::BTreeMap;
 
 /// Computes in 64 bits.
 const ORACLE: &str = "candle";
-/// Runs what inferhost itself writes.
-const RUNTIME: &str = "ort";
 /// Lengths of the rows: padding must not show.
 const LENGTHS: [u32; 2] = [13, 6];
 
@@ -92,12 +90,9 @@ impl Checker<'_> {
         options: &Map<String, Value>,
         rows: &[Vec<u32>],
     ) -> Result<Vec<Vec<f64>>, String> {
-        let file = self.folders.find(plugin).map_err(|e| e.to_string())?;
-        let started =
-            self.starter.start(&format!("check-{plugin}"), &BTreeMap::new()).map_err(|e| e.to_string())?;
-        let mut worker = started.map_err(text)?;
-        ask(worker.as_mut(), Request::Load { plugin: file.path })?;
-        ask(worker.as_mut(), open_request(prepared, options))?;
+        let log = format!("check-{plugin}");
+        let errand = Errand { plugin, log: &log, env: &BTreeMap::new(), prepared, options };
+        let mut worker = opened(self.folders, self.starter, &errand)?;
         let request = RunRequest {
             mode: Mode::Prefill,
             rows: Rows::new(rows),

@@ -1,7 +1,7 @@
 //! Runs a calibration's graph through the plugin for ONNX Runtime, in a worker as any other.
 
-use super::exchange::{ask, text};
-use super::{Starter, open_request};
+use super::Starter;
+use super::exchange::{Errand, RUNTIME, ask, opened};
 use crate::plugins::PluginFolders;
 use crate::prepare::{Histogram, Observer, Prepared};
 use crate::worker::Worker;
@@ -10,9 +10,6 @@ use inferhost_plugin_api::{ModelForm, Rows};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// The plugin that runs what inferhost itself writes.
-const PLUGIN: &str = "ort";
 
 /// A calibration's way to a worker.
 #[derive(Debug)]
@@ -39,14 +36,15 @@ impl<'a> PluginObserver<'a> {
     }
 
     fn open(&self, folder: &Path) -> Result<Box<dyn Worker>, String> {
-        let file = self.folders.find(PLUGIN).map_err(|e| e.to_string())?;
-        let started = self.starter.start("calibrate", &self.env).map_err(|e| e.to_string())?;
-        let mut worker = started.map_err(text)?;
         let prepared = Prepared::as_it_is(folder.into(), ModelForm::Onnx);
-        for request in [Request::Load { plugin: file.path }, open_request(&prepared, &self.options)] {
-            ask(worker.as_mut(), request)?;
-        }
-        Ok(worker)
+        let errand = Errand {
+            plugin: RUNTIME,
+            log: "calibrate",
+            env: &self.env,
+            prepared: &prepared,
+            options: &self.options,
+        };
+        opened(self.folders, self.starter, &errand)
     }
 }
 
