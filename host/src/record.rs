@@ -257,6 +257,32 @@ pub(crate) mod sample {
         }
     }
 
+    /// A generation that took long enough to be sampled: 100 tokens in 2 s, the first after 50 ms.
+    pub(crate) fn long() -> Record {
+        let telemetry = Telemetry {
+            rss_peak_mb: Some(812.0),
+            rss_mean_mb: Some(790.0),
+            rss_p90_mb: Some(805.5),
+            cpu_mean_pct: Some(187.0),
+            cpu_peak_pct: Some(199.6),
+            cpu_p90_pct: Some(198.0),
+            samples: 19,
+            gpu: None,
+        };
+        Record {
+            scenario: "study".into(),
+            prompt_tokens: 10,
+            new_tokens: 100,
+            latency_ms: Some(2_000.0),
+            ttft_ms: Some(50.0),
+            token_ms: std::iter::once(50.0).chain([19.7; 99]).collect(),
+            tokens_processed: Some(110),
+            throughput_tok_s: Some(55.0),
+            telemetry: Some(telemetry),
+            ..generated()
+        }
+    }
+
     /// A run that was lost.
     pub(crate) fn degraded(kind: DegradedKind, message: &str) -> Record {
         let reason =
