@@ -51,9 +51,9 @@ fn backends(config: &Config, setup: &Setup) -> Vec<BackendEntry> {
         let description = ready.description.as_ref().ok();
         BackendEntry {
             name: backend.name.clone(),
-            plugin: ready.file.name.clone(),
-            path: Some(ready.file.path.display().to_string()),
-            sha256: Some(ready.sha256.clone()),
+            plugin: ready.file.as_ref().map_or(&backend.plugin, |file| &file.name).clone(),
+            path: ready.file.as_ref().map(|file| file.path.display().to_string()),
+            sha256: ready.sha256.clone(),
             version: description.map(|d| d.version.clone()),
             runtime: description.map(|d| d.runtime.name.clone()),
             runtime_version: description.and_then(|d| d.runtime.version.clone()),

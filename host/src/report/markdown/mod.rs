@@ -38,10 +38,7 @@ pub(super) fn markdown(manifest: &Manifest, analysis: &Analysis) -> String {
     text.push_str(&setup::setup(manifest));
     text.push_str(HOW_TO_READ);
     if resources::any(analysis) {
-        text.push_str(&format!(
-            "- **Resources**: {}; weights: as the runtime holds them.\n",
-            resources::LEGEND
-        ));
+        text.push_str(resources::HOW_TO_READ);
     }
     text
 }
