@@ -36,7 +36,7 @@ pub enum FindError {
     NoFile(PathBuf),
     /// One of [`OWN`], in no folder.
     #[error(
-        "the plugin {name} is not there; build it with cargo build --release -p inferhost-plugin-{name}, or add its folder with --plugin-dir or {PLUGIN_DIR_VARIABLE}; searched {searched}"
+        "the plugin {name} is not there; build it with cargo build --release -p inferhost-plugin-{name}, or name its folder with --plugin-dir; searched {searched}"
     )]
     NotBuilt {
         /// As asked.

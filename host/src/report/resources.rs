@@ -25,7 +25,12 @@ more; the others take no part in sampled figures.
 
 /// The scenarios of `table` that have a resources table.
 pub(super) fn rows<'t, 'a>(table: &'t Table<'a>) -> impl Iterator<Item = &'t TableRow<'a>> {
-    table.rows.iter().filter(|row| row.cells.iter().flatten().any(|cell| cell.resources.sampled_runs() > 0))
+    table.rows.iter().filter(|row| cells(row).any(|cell| cell.resources.sampled_runs() > 0))
+}
+
+/// Its rows: the backends that have an ok run.
+pub(super) fn cells<'a>(row: &TableRow<'a>) -> impl Iterator<Item = &'a CellSummary> {
+    row.cells.iter().copied().flatten().filter(|cell| cell.ok > 0)
 }
 
 /// Whether there is any such table.

@@ -152,7 +152,7 @@ fn resources(table: &Table<'_>, layout: Layout) -> String {
         );
         let mut of_row = layout.table();
         of_row.set_header(resources::header(table.call.mode));
-        for cell in row.cells.iter().flatten() {
+        for cell in resources::cells(row) {
             let columns = resources::columns(cell, table.call.mode);
             of_row.add_row(std::iter::once(one_line(&cell.backend)).chain(columns));
         }

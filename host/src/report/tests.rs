@@ -102,19 +102,24 @@ fn csv_table() {
     insta::assert_snapshot!(String::from_utf8(table).unwrap());
 }
 
-/// A scenario long enough to be sampled, on one backend twice, on the other once and too short the other time, and one
-/// that is not.
+/// A scenario long enough to be sampled, on one backend twice, on another once and too short the other time, and lost on
+/// a third; and one that is not long enough.
 fn sampled() -> Report {
     let short = on("candle", 1, 180.0, sample::long());
     let unsampled = Record { telemetry: sample::ok().telemetry, ..short };
+    let degraded = sample::degraded(DegradedKind::RuntimeMissing, "no plugin");
+    let Record { status, degraded, telemetry, latency_ms, .. } = degraded;
+    let (cell, backend) = ("gone study".to_string(), "gone".to_string());
+    let lost = Record { cell, backend, status, degraded, telemetry, latency_ms, ..sample::long() };
     report_of(
-        manifest(5),
+        manifest(6),
         vec![
             on("ort", 0, 9.0, sample::generated()),
             on("ort", 0, 2_000.0, sample::long()),
             on("ort", 1, 2_100.0, sample::long()),
             on("candle", 0, 6_000.0, sample::long()),
             unsampled,
+            lost,
         ],
     )
 }

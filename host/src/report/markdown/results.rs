@@ -79,10 +79,7 @@ fn resources(of: &Table<'_>) -> String {
     names.insert(2, "weights MB".into());
     let mut text = String::new();
     for row in resources::rows(of) {
-        let rows: Vec<Vec<String>> = row
-            .cells
-            .iter()
-            .flatten()
+        let rows: Vec<Vec<String>> = resources::cells(row)
             .map(|cell| {
                 let mut columns = resources::columns(cell, mode);
                 columns.insert(0, markdown(&cell.backend));
