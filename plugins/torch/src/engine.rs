@@ -29,7 +29,8 @@ pub(crate) fn load() -> Result<Plugin, Error> {
     Plugin::load(&path).map_err(|error| match error {
         LoadError::Refused { reason, .. } => {
             let first = reason.split("undefined symbol").next().unwrap_or_default();
-            let reason = if first.len() < reason.len() { "libtorch lacks a symbol it needs" } else { &reason };
+            let reason =
+                if first.len() < reason.len() { "libtorch lacks a symbol it needs" } else { &reason };
             missing(&format!("the torch engine at {} does not load: {reason}; {REMEDY}", path.display()))
         }
         other => missing(&format!("{other}; {REMEDY}")),

@@ -146,7 +146,11 @@ fn explicit(place: &Path, named_by: &str) -> Result<PathBuf, Error> {
     }
     library_in(&place).ok_or_else(|| {
         let fault = if place.is_dir() { "holds no" } else { "does not exist, expected a folder with" };
-        missing(format!("{named_by} is {}, which {fault} {}; {REMEDY}", place.display(), file_name("torch_cpu")))
+        missing(format!(
+            "{named_by} is {}, which {fault} {}; {REMEDY}",
+            place.display(),
+            file_name("torch_cpu")
+        ))
     })
 }
 
@@ -157,8 +161,11 @@ fn places() -> Vec<PathBuf> {
     let above = executable.ancestors().skip(1).map(Path::to_path_buf);
     // Not above the current folder: what lies there is loaded, and may be anyone's.
     let fetched = above.chain(std::env::current_dir().ok()).map(|folder| folder.join(".runtimes"));
-    let mut places: Vec<PathBuf> =
-        named.into_iter().chain(fetched.filter(|folder| folder.is_dir())).map(|folder| folder.join("torch")).collect();
+    let mut places: Vec<PathBuf> = named
+        .into_iter()
+        .chain(fetched.filter(|folder| folder.is_dir()))
+        .map(|folder| folder.join("torch"))
+        .collect();
     places.dedup();
     places
 }
@@ -230,7 +237,10 @@ mod tests {
     fn another_version_is_refused_with_both() {
         let error = find(&options(package("2.10.0").path())).unwrap_err();
         assert_eq!(error.kind, ErrorKind::RuntimeMissing);
-        assert!(error.message.contains("is libtorch 2.10.0") && error.message.contains("compiled for 2.11.0"), "{error}");
+        assert!(
+            error.message.contains("is libtorch 2.10.0") && error.message.contains("compiled for 2.11.0"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -241,6 +251,9 @@ mod tests {
         assert!(message(&folder.path().join("absent")).contains("does not exist"));
         let error = load(&options(package(VERSION).path())).unwrap_err();
         assert_eq!(error.kind, ErrorKind::RuntimeMissing);
-        assert!(error.message.contains("cannot load libtorch at") && error.message.lines().count() == 1, "{error}");
+        assert!(
+            error.message.contains("cannot load libtorch at") && error.message.lines().count() == 1,
+            "{error}"
+        );
     }
 }

@@ -88,7 +88,11 @@ impl Options {
             option("library", "searched for", "libtorch's folder, or that of Python's torch package"),
             option("dtype", "f32; bf16 with quantised weights", "what is computed in: f64, f32, bf16 or f16"),
             option("threads", "available cores", "threads within an operator"),
-            option("quantize", "none", "matrices, on the CPU: none, int8-dynamic, int8-weight or int4-weight"),
+            option(
+                "quantize",
+                "none",
+                "matrices, on the CPU: none, int8-dynamic, int8-weight or int4-weight",
+            ),
             option("cuda_graph", "true on CUDA", "decode steps are replayed from a CUDA graph"),
             option("tf32", "false", "CUDA may round f32 operands of matrix products to TF32"),
         ]
@@ -223,7 +227,10 @@ mod tests {
         for (options, expected) in [
             (json!({"cuda_graph": true}), "cuda_graph = true needs a CUDA device"),
             (json!({"tf32": true}), "tf32 = true needs a CUDA device"),
-            (json!({"device": "cuda", "quantize": "int8-weight"}), "runs on the CPU only, but device is cuda:0"),
+            (
+                json!({"device": "cuda", "quantize": "int8-weight"}),
+                "runs on the CPU only, but device is cuda:0",
+            ),
             (json!({"dtype": "bf16", "quantize": "int8-dynamic"}), "activations in f32, but dtype is bf16"),
             (json!({"dtype": "f64", "quantize": "int4-weight"}), "no kernels for dtype f64"),
         ] {

@@ -6,19 +6,30 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
-#include <torch/headeronly/version.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 extern "C" {
 
 void ih_free_text(char* text) { free(text); }
 
-const char* ih_compiled_for() { return TORCH_VERSION; }
-
 // Inference mode holds for the thread, from here to ih_inference_end.
 void* ih_inference_begin() { return new c10::InferenceMode(true); }
 void ih_inference_end(void* guard) { delete static_cast<c10::InferenceMode*>(guard); }
 
-// Whether oneDNN can run here; `half` asks for bfloat16 (1) or float16 (2) as well.
+// While a model is read, what is freed goes back to the system at once (1): tensors come and go by the hundred. While it
+// runs (0), freed memory is kept, or every call would fault its pages in again.
+void ih_return_memory(int at_once) {
+#ifdef __GLIBC__
+  const int mebibyte = 1 << 20;
+  mallopt(M_MMAP_THRESHOLD, at_once ? mebibyte : 32 * mebibyte);
+  mallopt(M_TRIM_THRESHOLD, at_once ? mebibyte : 512 * mebibyte);
+  malloc_trim(0);
+#endif
+}
+
+// Whether libtorch has oneDNN and may use it.
 int ih_has_onednn() { return at::hasMKLDNN() && at::globalContext().userEnabledMkldnn(); }
 
 // The vector instructions that libtorch's own kernels were chosen for: AVX512, AVX2, DEFAULT.

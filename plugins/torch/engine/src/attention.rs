@@ -14,7 +14,13 @@ pub(crate) struct KvCache {
 }
 
 impl KvCache {
-    pub(crate) fn new(layers: usize, heads: Heads, rows: i64, capacity: i64, of: (Kind, Device)) -> Outcome<Self> {
+    pub(crate) fn new(
+        layers: usize,
+        heads: Heads,
+        rows: i64,
+        capacity: i64,
+        of: (Kind, Device),
+    ) -> Outcome<Self> {
         let shape = [rows, capacity, 2, heads.keys as i64, heads.width as i64];
         let layers = (0..layers).map(|_| Tensor::f_zeros(shape, of)).collect::<Result<_, _>>()?;
         Ok(Self { layers, rows, capacity })

@@ -56,7 +56,8 @@ const PHRASES: [(&str, ErrorKind); 9] = [
 /// Without the C++ backtrace that follows.
 fn first_line(text: &str) -> String {
     let text = text.split("Exception raised from").next().unwrap_or_default();
-    let lines = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("libtorch gave no reason");
+    let lines =
+        text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("libtorch gave no reason");
     let line = lines.trim_start_matches("Internal torch error: ");
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &line[..end]),

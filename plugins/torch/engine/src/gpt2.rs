@@ -61,7 +61,8 @@ fn linear(name: &str, inputs: usize, outputs: usize, from: &mut Loader) -> Outco
 impl Gpt2 {
     pub(crate) fn load(config: &Gpt2Config, from: &mut Loader) -> Outcome<Self> {
         let positions = from.weights.decoder("wpe.weight", &[config.n_positions, config.n_embd])?;
-        let blocks = (0..config.n_layer).map(|layer| Block::load(config, layer, from)).collect::<Outcome<_>>()?;
+        let blocks =
+            (0..config.n_layer).map(|layer| Block::load(config, layer, from)).collect::<Outcome<_>>()?;
         let last = Norm::load("ln_f", config, from)?;
         Ok(Self { positions, blocks, last, heads: config.heads(), activation: config.activation })
     }

@@ -8,6 +8,11 @@ mod linear;
 mod llama;
 mod model;
 #[path = "../../src/options.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the other half checks and describes them, and shows them to its users"
+)]
 mod options;
 mod session;
 mod shim;
@@ -60,7 +65,10 @@ impl Backend for Engine {
         let kind = kind(options.dtype());
         let storage = Storage::choose(device, kind, options.quantize);
         let weights = Weights::open(request.path, kind, device)?;
-        let model = Model::load(config, Loader { weights, storage })?;
+        shim::return_memory(true);
+        let model = Model::load(config, Loader::new(weights, storage));
+        shim::return_memory(false);
+        let model = model?;
         let info = info(&model, &options, storage);
         Ok(TorchSession::new(model, info, threads))
     }
@@ -93,13 +101,15 @@ fn device(options: &Options) -> Result<tch::Device, Error> {
 
 fn info(model: &Model, options: &Options, storage: Storage) -> SessionInfo {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let coverage = model.coverage();
     let precision = match options.quantize {
         Quantize::None => options.dtype().to_string(),
-        Quantize::Int8Dynamic | Quantize::Int8Weight => "int8".into(),
-        Quantize::Int4Weight => "int4".into(),
+        // What is said is what most of the matrices are in.
+        _ => coverage.most().into(),
     };
     let mut details = BTreeMap::from([
         ("linear".into(), storage.describe(model.device()).into()),
+        ("matrices".into(), coverage.to_string()),
         ("activations".into(), options.dtype().to_string()),
     ]);
     if options.device == Device::Cpu {

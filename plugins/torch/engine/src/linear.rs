@@ -4,12 +4,16 @@ use crate::error::Outcome;
 use crate::options::Quantize;
 use crate::shim::{self, DynamicWeight};
 use inferhost_plugin_api::hf::Activation;
+use std::collections::BTreeMap;
 use std::ffi::CStr;
+use std::fmt;
 use tch::{Device, Kind, Tensor};
 
 /// From this many rows on it is faster to widen 8-bit weights and multiply as usual than to multiply with them as they
 /// are: that kernel's time grows with the rows (0.04 ms a row for 768 x 3072 on 2 cores, against 0.5 ms at once).
 const WIDEN_FROM: i64 = 12;
+/// The 8-bit kernel reads so many weights at a time, also past the end of a row: others are a crash, or noise.
+const INT8_INPUTS: i64 = 16;
 /// What the weight-only kernels take activations in: those for f32 and f16 are 10 to 30 times slower in libtorch 2.11.
 const HALF: Kind = Kind::BFloat16;
 /// Weights that share a scale in 4 bits.
@@ -64,11 +68,52 @@ enum Weight {
     Int4 { packed: Tensor, scales_and_zeros: Tensor },
 }
 
+impl Weight {
+    /// What its numbers are stored in.
+    fn precision(&self, kind: Kind) -> &'static str {
+        match (self, kind) {
+            (Self::Dynamic { .. } | Self::Int8 { .. }, _) => "int8",
+            (Self::Int4 { .. }, _) => "int4",
+            (_, Kind::Double) => "f64",
+            (_, Kind::BFloat16) => "bf16",
+            (_, Kind::Half) => "f16",
+            _ => "f32",
+        }
+    }
+}
+
+/// How many weights of matrices are stored in which precision.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Coverage(BTreeMap<&'static str, usize>);
+
+impl Coverage {
+    /// The precision of the most weights.
+    pub(crate) fn most(&self) -> &'static str {
+        self.0.iter().max_by_key(|(_, count)| **count).map_or("", |(precision, _)| precision)
+    }
+
+    pub(crate) fn add(&mut self, precision: &'static str, weights: usize) {
+        *self.0.entry(precision).or_default() += weights;
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total: usize = self.0.values().sum();
+        for (index, (precision, &count)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{:.1}% {precision}", 100.0 * count as f64 / total.max(1) as f64)?;
+        }
+        Ok(())
+    }
+}
+
 /// x Wᵀ + b, of rows.
 pub(crate) struct Linear {
     weight: Weight,
     bias: Option<Tensor>,
     bytes: usize,
+    precision: &'static str,
 }
 
 impl Linear {
@@ -83,15 +128,13 @@ impl Linear {
         let of_bias = bias.as_ref().map_or(0, bytes);
         let weight = match storage {
             Storage::Plain => Weight::Plain(weight.f_to_kind(kind)?.f_to_device(device)?.f_contiguous()?),
-            Storage::OneDnn => {
-                Weight::OneDnn(shim::onednn_pack(&weight.f_to_kind(kind)?.f_contiguous()?)?)
-            }
+            Storage::OneDnn => Weight::OneDnn(shim::onednn_pack(&weight.f_to_kind(kind)?.f_contiguous()?)?),
             Storage::Quantized(Quantize::Int8Dynamic) => {
                 let weight = weight.f_to_kind(Kind::Float)?.f_contiguous()?;
                 let bytes = weight.numel() + 4 * weight.size()[0] as usize + of_bias;
                 let packed = DynamicWeight::pack(&weight, bias.as_ref())?;
                 let weight = Weight::Dynamic { weight: packed, reduce_range: !has_vnni() };
-                return Ok(Self { weight, bias: None, bytes });
+                return Ok(Self { precision: weight.precision(kind), weight, bias: None, bytes });
             }
             Storage::Quantized(Quantize::Int4Weight) if fits_int4(weight) => int4(weight)?,
             Storage::Quantized(_) => int8(weight)?,
@@ -103,7 +146,12 @@ impl Linear {
             Weight::Int8 { weight, scales } => bytes(weight) + bytes(scales),
             Weight::Int4 { packed, scales_and_zeros } => bytes(packed) + bytes(scales_and_zeros),
         };
-        Ok(Self { weight, bias, bytes: of_weight + of_bias })
+        Ok(Self { precision: weight.precision(kind), weight, bias, bytes: of_weight + of_bias })
+    }
+
+    /// What its weights are stored in.
+    pub(crate) fn precision(&self) -> &'static str {
+        self.precision
     }
 
     /// Bytes of the weights, as they are kept.
@@ -201,7 +249,8 @@ fn int8(weight: &Tensor) -> Outcome<Weight> {
 
 fn int8_product(input: &Tensor, weight: &Tensor, scales: &Tensor) -> Outcome<Tensor> {
     let half = input.f_to_kind(HALF)?;
-    let product = if input.size()[0] < WIDEN_FROM {
+    let size = input.size();
+    let product = if size[0] < WIDEN_FROM && size[1] % INT8_INPUTS == 0 {
         half.f_internal_weight_int8pack_mm(weight, scales)?
     } else {
         half.f_linear(&weight.f_to_kind(HALF)?, None::<&Tensor>)?.f_mul_(scales)?

@@ -95,7 +95,8 @@ fn paired(rows: &Tensor, width: i64) -> Outcome<Tensor> {
 
 impl Llama {
     pub(crate) fn load(config: &LlamaConfig, from: &mut Loader) -> Outcome<Self> {
-        let blocks = (0..config.layers).map(|layer| Block::load(config, layer, from)).collect::<Outcome<_>>()?;
+        let blocks =
+            (0..config.layers).map(|layer| Block::load(config, layer, from)).collect::<Outcome<_>>()?;
         let last = Norm::load("norm", config, from)?;
         let rotations = Rotations::new(config.rope.clone(), from.weights.kind(), from.weights.device());
         Ok(Self { blocks, last, heads: config.heads, activation: config.activation, rotations })
@@ -141,7 +142,9 @@ fn qkv(config: &LlamaConfig, layer: usize, from: &mut Loader) -> Outcome<Linear>
     let (heads, head) = (config.heads, config.heads.width);
     let mut weights = Vec::new();
     let mut biases = Vec::new();
-    for (part, count, turns) in [("q", heads.queries, true), ("k", heads.keys, true), ("v", heads.keys, false)] {
+    for (part, count, turns) in
+        [("q", heads.queries, true), ("k", heads.keys, true), ("v", heads.keys, false)]
+    {
         let name = |tensor: &str| format!("layers.{layer}.self_attn.{part}_proj.{tensor}");
         let in_order = |tensor: Tensor| match turns {
             true => paired(&tensor, head as i64),

@@ -3,7 +3,7 @@
 use crate::attention::{Attention, KvCache, Span};
 use crate::error::Outcome;
 use crate::gpt2::Gpt2;
-use crate::linear::{Linear, Storage, bytes};
+use crate::linear::{Coverage, Linear, Storage, bytes};
 use crate::llama::Llama;
 use crate::weights::Weights;
 use inferhost_plugin_api::hf::{Config, Heads};
@@ -27,13 +27,20 @@ pub(crate) trait Decoder {
 /// Where weights come from, and the form they take.
 pub(crate) struct Loader {
     pub(crate) weights: Weights,
-    pub(crate) storage: Storage,
+    storage: Storage,
+    coverage: Coverage,
 }
 
 impl Loader {
+    pub(crate) fn new(weights: Weights, storage: Storage) -> Self {
+        Self { weights, storage, coverage: Coverage::default() }
+    }
+
     /// A layer from `weight` `[outputs, inputs]`.
-    pub(crate) fn linear(&self, weight: &Tensor, bias: Option<Tensor>) -> Outcome<Linear> {
-        Linear::new(weight, bias, self.storage, self.weights.kind(), self.weights.device())
+    pub(crate) fn linear(&mut self, weight: &Tensor, bias: Option<Tensor>) -> Outcome<Linear> {
+        let linear = Linear::new(weight, bias, self.storage, self.weights.kind(), self.weights.device())?;
+        self.coverage.add(linear.precision(), weight.numel());
+        Ok(linear)
     }
 }
 
@@ -45,6 +52,7 @@ pub(crate) struct Model {
     head: Linear,
     kind: Kind,
     device: Device,
+    coverage: Coverage,
 }
 
 impl Model {
@@ -74,7 +82,7 @@ impl Model {
             Config::Llama(config) => Box::new(Llama::load(config, &mut from)?),
         };
         let (kind, device) = (from.weights.kind(), from.weights.device());
-        Ok(Self { config, embedding, decoder, head, kind, device })
+        Ok(Self { config, embedding, decoder, head, kind, device, coverage: from.coverage })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -83,6 +91,11 @@ impl Model {
 
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What the matrices are stored in.
+    pub(crate) fn coverage(&self) -> &Coverage {
+        &self.coverage
     }
 
     pub(crate) fn device(&self) -> Device {

@@ -15,7 +15,7 @@ use tch::{Kind, Tensor};
 const POSITIONS_AT_ONCE: i64 = 128;
 
 /// A model, and what is kept between the calls and steps.
-pub struct TorchSession {
+pub(crate) struct TorchSession {
     model: Model,
     info: SessionInfo,
     threads: i32,

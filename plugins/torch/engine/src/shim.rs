@@ -14,6 +14,7 @@ unsafe extern "C" {
     fn ih_free_text(text: *mut c_char);
     fn ih_inference_begin() -> *mut c_void;
     fn ih_inference_end(guard: *mut c_void);
+    fn ih_return_memory(at_once: c_int);
     fn ih_has_onednn() -> c_int;
     fn ih_cpu_capability() -> *mut c_char;
     fn ih_allow_tf32(allow: c_int);
@@ -36,7 +37,12 @@ unsafe extern "C" {
     ) -> Raw;
     fn ih_dynamic_pack(weight: Raw, bias: Raw, error: *mut *mut c_char) -> *mut c_void;
     fn ih_dynamic_free(packed: *mut c_void);
-    fn ih_dynamic_linear(input: Raw, packed: *mut c_void, reduce_range: c_int, error: *mut *mut c_char) -> Raw;
+    fn ih_dynamic_linear(
+        input: Raw,
+        packed: *mut c_void,
+        reduce_range: c_int,
+        error: *mut *mut c_char,
+    ) -> Raw;
 }
 
 /// No bookkeeping for gradients on this thread while it lives.
@@ -58,6 +64,12 @@ impl Drop for InferenceMode {
         // SAFETY: see `enter`.
         unsafe { ih_inference_end(self.guard) }
     }
+}
+
+/// Whether freed memory goes back to the system at once, as a model's loading wants it, or is kept, as its running does.
+pub(crate) fn return_memory(at_once: bool) {
+    // SAFETY: sets parameters of the allocator.
+    unsafe { ih_return_memory(at_once.into()) }
 }
 
 /// Whether libtorch has oneDNN and may use it.
@@ -96,7 +108,14 @@ pub(crate) fn onednn_linear(
     made(|error| {
         // SAFETY: tensors and strings live through the call; null stands for none.
         unsafe {
-            ih_onednn_linear(raw(input), raw(packed), raw_or_null(bias), activation.as_ptr(), algorithm, error)
+            ih_onednn_linear(
+                raw(input),
+                raw(packed),
+                raw_or_null(bias),
+                activation.as_ptr(),
+                algorithm,
+                error,
+            )
         }
     })
 }
@@ -151,7 +170,9 @@ impl Drop for DynamicWeight {
 /// The memory of a tensor just made, dense and on the CPU, to be filled.
 pub(crate) fn bytes_mut(tensor: &mut Tensor) -> &mut [u8] {
     let length = tensor.numel() * tensor.kind().elt_size_in_bytes();
-    debug_assert!(tensor.is_contiguous() && tensor.device() == tch::Device::Cpu && tensor.kind() != Kind::QInt8);
+    debug_assert!(
+        tensor.is_contiguous() && tensor.device() == tch::Device::Cpu && tensor.kind() != Kind::QInt8
+    );
     if length == 0 {
         return &mut [];
     }
