@@ -106,6 +106,16 @@ impl TensorFiles {
         shard.info(name, shape).map_err(|e| shard.wrong(name, &e))
     }
 
+    /// The file that holds tensor `name`, and where its bytes begin in it: for a plugin that maps it into memory.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a tensor that is absent.
+    pub fn place(&self, name: &str) -> Result<(&Path, u64), Error> {
+        let shard = self.holder(name).ok_or_else(|| self.absent(name))?;
+        let (start, _) = shard.place(name).map_err(|e| shard.wrong(name, &e))?;
+        Ok((&shard.path, start))
+    }
+
     /// Reads all bytes of tensor `name` as they are stored. `into` is as long as [`info`](Self::info) says.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ void* ih_dynamic_pack(const at::Tensor* weight, const at::Tensor* bias, char** e
   return ih_guarded<void*>(nullptr, error, [&]() -> void* {
     at::globalContext().setQEngine(at::QEngine::FBGEMM);
     static auto op = operation<Prepack>("quantized::linear_prepack", "");
-    auto largest = weight->abs().amax({1});
+    auto largest = at::maximum(weight->amax({1}), -weight->amin({1}));
     auto scales = (largest / 127.0).clamp_min(1e-12).to(at::kDouble);
     auto zeros = at::zeros({weight->size(0)}, at::kLong);
     auto quantized = at::quantize_per_channel(*weight, scales, zeros, 0, at::kQInt8);

@@ -2,6 +2,7 @@
 //! this library; it is a plugin of the same interface, so nothing between the two is unchecked.
 
 mod attention;
+mod embedding;
 mod error;
 mod gpt2;
 mod linear;

@@ -16,6 +16,8 @@ const WIDEN_FROM: i64 = 12;
 const INT8_INPUTS: i64 = 16;
 /// What the weight-only kernels take activations in: those for f32 and f16 are 10 to 30 times slower in libtorch 2.11.
 const HALF: Kind = Kind::BFloat16;
+/// Rows of a matrix that are quantised at once.
+const OUTPUTS_AT_ONCE: i64 = 4096;
 /// Weights that share a scale in 4 bits.
 const INT4_GROUP: i64 = 32;
 /// What libtorch's 4-bit kernel for the CPU asks of the number of outputs.
@@ -154,6 +156,14 @@ impl Linear {
         self.precision
     }
 
+    /// `[outputs, inputs]` in the session's type, where it is kept as it is.
+    pub(crate) fn plain(&self) -> Option<&Tensor> {
+        match &self.weight {
+            Weight::Plain(weight) => Some(weight),
+            _ => None,
+        }
+    }
+
     /// Bytes of the weights, as they are kept.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -239,12 +249,19 @@ fn onednn_name(activation: Activation) -> (&'static CStr, Option<&'static CStr>)
 
 /// A scale for each output, rounded to bfloat16 before the weights are, so that they make up for it.
 fn int8(weight: &Tensor) -> Outcome<Weight> {
-    let weight = weight.f_to_kind(Kind::Float)?;
-    let largest = weight.f_abs()?.f_amax([1], true)?;
-    let scales = (largest.f_div_scalar(127.0)?).f_clamp_min(1e-12)?.f_to_kind(HALF)?;
-    let steps = weight.f_div(&scales.f_to_kind(Kind::Float)?)?;
-    let weight = steps.f_round()?.f_clamp(-127.0, 127.0)?.f_to_kind(Kind::Int8)?.f_contiguous()?;
-    Ok(Weight::Int8 { weight, scales: scales.f_squeeze()?.f_reshape([-1])? })
+    let outputs = weight.size()[0];
+    let (mut weights, mut scales) = (Vec::new(), Vec::new());
+    // A piece at a time: what is made on the way takes several times a matrix's memory.
+    for first in (0..outputs).step_by(OUTPUTS_AT_ONCE as usize) {
+        let piece =
+            weight.f_narrow(0, first, OUTPUTS_AT_ONCE.min(outputs - first))?.f_to_kind(Kind::Float)?;
+        let largest = piece.f_abs()?.f_amax([1], true)?;
+        let scale = largest.f_div_scalar(127.0)?.f_clamp_min(1e-12)?.f_to_kind(HALF)?;
+        let mut steps = piece.f_div(&scale.f_to_kind(Kind::Float)?)?.f_round_()?;
+        weights.push(steps.f_clamp_(-127.0, 127.0)?.f_to_kind(Kind::Int8)?);
+        scales.push(scale.f_reshape([-1])?);
+    }
+    Ok(Weight::Int8 { weight: Tensor::f_cat(&weights, 0)?, scales: Tensor::f_cat(&scales, 0)? })
 }
 
 fn int8_product(input: &Tensor, weight: &Tensor, scales: &Tensor) -> Outcome<Tensor> {

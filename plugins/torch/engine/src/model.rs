@@ -1,9 +1,10 @@
 //! A causal language model: token embedding, decoder, head.
 
 use crate::attention::{Attention, KvCache, Span};
+use crate::embedding::Embedding;
 use crate::error::Outcome;
 use crate::gpt2::Gpt2;
-use crate::linear::{Coverage, Linear, Storage, bytes};
+use crate::linear::{Coverage, Linear, Storage};
 use crate::llama::Llama;
 use crate::weights::Weights;
 use inferhost_plugin_api::hf::{Config, Heads};
@@ -47,7 +48,7 @@ impl Loader {
 /// The weights, as the forward pass uses them.
 pub(crate) struct Model {
     config: Config,
-    embedding: Tensor,
+    embedding: Embedding,
     decoder: Box<dyn Decoder>,
     head: Linear,
     kind: Kind,
@@ -66,17 +67,17 @@ impl Model {
             Config::Gpt2(_) => "wte.weight",
             Config::Llama(_) => "embed_tokens.weight",
         };
-        let stored = from.weights.matrix(name, &shape)?;
         // The largest goes first, while nothing else takes memory.
         let head = match config.is_tied() {
-            true => from.linear(&stored, None)?,
-            false => {
-                let head = from.weights.head("lm_head.weight", &shape)?;
-                from.linear(&head, None)?
-            }
+            true => from.weights.matrix(name, &shape)?,
+            false => from.weights.head("lm_head.weight", &shape)?,
         };
-        let embedding = from.weights.placed(&stored)?;
-        drop(stored);
+        let head = from.linear(&head, None)?;
+        let embedding = match head.plain().filter(|_| config.is_tied()) {
+            Some(matrix) => Embedding::Loaded(matrix.shallow_clone()),
+            None if from.weights.device() == Device::Cpu => Embedding::map(name, &shape, &from.weights)?,
+            None => Embedding::Loaded(from.weights.decoder(name, &shape)?),
+        };
         let decoder: Box<dyn Decoder> = match &config {
             Config::Gpt2(config) => Box::new(Gpt2::load(config, &mut from)?),
             Config::Llama(config) => Box::new(Llama::load(config, &mut from)?),
@@ -102,9 +103,11 @@ impl Model {
         self.device
     }
 
-    /// Bytes of all weights, as they are kept: a tied head whose layout is another than the embedding's counts too.
+    /// Bytes of all weights in memory: an embedding that the head shares counts once, one left in its file not at all.
     pub(crate) fn bytes(&self) -> usize {
-        bytes(&self.embedding) + self.decoder.bytes() + self.head.bytes()
+        let shared = self.config.is_tied() && self.head.plain().is_some();
+        let embedding = if shared { 0 } else { self.embedding.bytes() };
+        embedding + self.decoder.bytes() + self.head.bytes()
     }
 
     /// An empty cache.
@@ -113,10 +116,10 @@ impl Model {
         KvCache::new(layers, heads, rows, capacity, (self.kind, self.device))
     }
 
-    /// Runs token ids `[rows, tokens]` that stand at `span`, and returns the states after the last layer,
+    /// Runs token ids, row by row, that stand at `span`, and returns the states after the last layer,
     /// `[rows * tokens, width]`. Keys and values go into `cache` where there is one.
-    pub(crate) fn forward(&self, ids: &Tensor, span: &Span, cache: Option<&KvCache>) -> Outcome<Tensor> {
-        let embedded = Tensor::f_embedding(&self.embedding, ids, -1, false, false)?;
+    pub(crate) fn forward(&self, ids: &[i64], span: &Span, cache: Option<&KvCache>) -> Outcome<Tensor> {
+        let embedded = self.embedding.rows(ids)?.f_reshape([span.rows(), span.tokens(), -1])?;
         let mut attention = Attention::new(span, cache, self.decoder.shape().1);
         self.decoder.forward(embedded, &mut attention)
     }

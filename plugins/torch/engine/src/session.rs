@@ -44,14 +44,14 @@ impl TorchSession {
         let span = Span::of_batch(batch, model.device())?;
         if capacity == 0 {
             self.next = None;
-            return model.forward(&ids(batch, model)?, &span, None);
+            return model.forward(&ids(batch), &span, None);
         }
         if !self.cache.as_ref().is_some_and(|cache| cache.suits(span.rows(), capacity)) {
             // The old one goes first, so that two are never there at once.
             self.cache = None;
             self.cache = Some(model.cache(span.rows(), capacity)?);
         }
-        let states = model.forward(&ids(batch, model)?, &span, self.cache.as_ref())?;
+        let states = model.forward(&ids(batch), &span, self.cache.as_ref())?;
         self.next = Some(span.next());
         Ok(states)
     }
@@ -61,7 +61,6 @@ impl TorchSession {
             return Err(Error::internal("a step without a start").into());
         };
         let ids: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
-        let ids = Tensor::f_from_slice(&ids)?.f_unsqueeze(1)?.f_to_device(self.model.device())?;
         let states = self.model.forward(&ids, &span, self.cache.as_ref())?;
         self.next = Some(span.next());
         Ok(states)
@@ -153,8 +152,8 @@ impl StepModel for TorchSession {
     }
 }
 
-/// Token ids `[rows, tokens]`, padded on the left with 0.
-fn ids(batch: Batch<'_>, model: &Model) -> Outcome<Tensor> {
+/// The token ids of each row, padded on the left with 0 to the longest.
+fn ids(batch: Batch<'_>) -> Vec<i64> {
     let width = batch.longest();
     let mut ids = vec![0i64; batch.rows() * width];
     for (columns, row) in ids.chunks_mut(width).zip(batch.iter()) {
@@ -162,8 +161,7 @@ fn ids(batch: Batch<'_>, model: &Model) -> Outcome<Tensor> {
             *column = i64::from(id);
         }
     }
-    let shape = [batch.rows() as i64, width as i64];
-    Ok(Tensor::f_from_slice(&ids)?.f_reshape(shape)?.f_to_device(model.device())?)
+    ids
 }
 
 /// Of states `[rows * tokens, width]`, those of the last column.

@@ -3,7 +3,7 @@
 use crate::error::Outcome;
 use crate::shim;
 use inferhost_plugin_api::hf::{StoredType, TensorFiles};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
 /// The files of a model.
@@ -47,6 +47,14 @@ impl Weights {
         self.stored(&name, shape)
     }
 
+    /// Where the bytes of a tensor of the decoder lie: file, place in it, and type.
+    pub(crate) fn place(&self, name: &str, shape: &[usize]) -> Outcome<(PathBuf, u64, Kind)> {
+        let name = self.files.decoder_name(name);
+        let kind = kind_of(self.files.info(&name, shape)?.dtype);
+        let (file, start) = self.files.place(&name)?;
+        Ok((file.to_path_buf(), start, kind))
+    }
+
     /// A tensor beside the decoder, under its full name, as [`matrix`](Self::matrix).
     pub(crate) fn head(&mut self, name: &str, shape: &[usize]) -> Outcome<Tensor> {
         self.stored(name, shape)
@@ -58,16 +66,19 @@ impl Weights {
     }
 
     fn stored(&mut self, name: &str, shape: &[usize]) -> Outcome<Tensor> {
-        let stored = self.files.info(name, shape)?;
-        let kind = match stored.dtype {
-            StoredType::F16 => Kind::Half,
-            StoredType::BF16 => Kind::BFloat16,
-            StoredType::F32 => Kind::Float,
-            StoredType::F64 => Kind::Double,
-        };
+        let kind = kind_of(self.files.info(name, shape)?.dtype);
         let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
         let mut tensor = Tensor::f_empty(&sizes, (kind, Device::Cpu))?;
         self.files.read_into(name, shim::bytes_mut(&mut tensor))?;
         Ok(tensor)
+    }
+}
+
+fn kind_of(stored: StoredType) -> Kind {
+    match stored {
+        StoredType::F16 => Kind::Half,
+        StoredType::BF16 => Kind::BFloat16,
+        StoredType::F32 => Kind::Float,
+        StoredType::F64 => Kind::Double,
     }
 }
