@@ -16,14 +16,18 @@ step() {
     done_steps+=("$name")
 }
 
-for tool in cargo cc; do
-    command -v "$tool" >/dev/null || { echo "scripts/test.sh: no '$tool' found; install a Rust toolchain and a C compiler" >&2; exit 1; }
+for tool in cargo cc c++; do
+    command -v "$tool" >/dev/null || { echo "scripts/test.sh: no '$tool' found; install a Rust toolchain and a C and C++ compiler (Debian: apt install g++)" >&2; exit 1; }
 done
 
 step "format" cargo fmt --check
+step "runtime libraries" scripts/runtimes.sh ort
+step "libtorch" scripts/runtimes.sh torch
+# What the torch plugin's engine is compiled against, wherever the runtimes are.
+LIBTORCH="$INFERHOST_RUNTIMES/torch/2.11.0/torch"
+export LIBTORCH
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
-step "runtime libraries" scripts/runtimes.sh ort
 # Before the tests: the host loads the plugins' libraries, which cargo test alone does not put beside it. With all
 # targets, so that the tests find their dependencies built with the same features.
 step "build" cargo build --workspace --all-targets --locked

@@ -161,14 +161,19 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
 
 /// Whether ONNX Runtime can be loaded here; prints why a test is skipped where not.
 pub(crate) fn has_onnx_runtime() -> bool {
+    has_runtime("ort")
+}
+
+/// Whether the runtime of a plugin can be loaded here; prints why a test is skipped where not.
+pub(crate) fn has_runtime(plugin: &str) -> bool {
     let listed = Host::new().run(&["backends", "--json"]);
     let backends: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
-    let ort =
-        backends.as_array().unwrap().iter().find(|b| b["name"] == "ort").expect("build the workspace first");
-    if ort["problem"].is_null() {
+    let backends = backends.as_array().unwrap();
+    let listed = backends.iter().find(|b| b["name"] == plugin).expect("build the workspace first");
+    if listed["problem"].is_null() {
         return true;
     }
-    skipped(&ort["problem"].to_string());
+    skipped(&listed["problem"].to_string());
     false
 }
 

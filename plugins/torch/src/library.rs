@@ -104,7 +104,8 @@ fn open(path: &Path) -> Result<libloading::Library, Error> {
         let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         let what = format!("cannot load libtorch at {}: {reason}", path.display());
-        if reason.contains("cannot allocate memory") || reason.contains("Cannot allocate memory") {
+        // The loader says the second where memory is limited, without a reason.
+        if ["annot allocate memory", "failed to map segment"].iter().any(|text| reason.contains(text)) {
             return Error::new(ErrorKind::OutOfMemory, what);
         }
         missing(format!("{what}; {REMEDY}"))

@@ -26,6 +26,8 @@ pub struct Options {
     pub threads: Option<Threads>,
     /// What the matrices are stored in.
     pub quantize: Quantize,
+    /// The layout of matrices that are not quantised.
+    pub linear: Layout,
     /// Whether decode steps on CUDA are replayed from a graph; none where the device decides.
     pub cuda_graph: Option<bool>,
     /// Whether CUDA may round f32 operands to TF32.
@@ -92,6 +94,11 @@ impl Options {
                 "quantize",
                 "none",
                 "matrices, on the CPU: none, int8-dynamic, int8-weight or int4-weight",
+            ),
+            option(
+                "linear",
+                "packed",
+                "float matrices on the CPU: packed for oneDNN where it has the type, or plain (MKL)",
             ),
             option("cuda_graph", "true on CUDA", "decode steps are replayed from a CUDA graph"),
             option("tf32", "false", "CUDA may round f32 operands of matrix products to TF32"),
@@ -175,6 +182,17 @@ impl fmt::Display for Dtype {
     }
 }
 
+/// How matrices of floats lie in memory on the CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// As oneDNN's products want them, where it has products of the type: faster for many rows at once.
+    #[default]
+    Packed,
+    /// As they are: MKL may be faster for one row at a time.
+    Plain,
+}
+
 /// What the matrices of linear layers are stored in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -216,6 +234,7 @@ mod tests {
             (json!({"threads": 0}), "threads is 0, expected 1 to 1024"),
             (json!({"dtype": "int8"}), "int8"),
             (json!({"quantize": "int3"}), "int3"),
+            (json!({"linear": "blocked"}), "blocked"),
         ] {
             let error = parse_options::<Options>(&options).unwrap_err();
             assert!(error.kind == ErrorKind::InvalidInput && error.message.contains(named), "{error}");

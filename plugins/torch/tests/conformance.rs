@@ -46,7 +46,7 @@ fn everywhere(options: &Value, tolerance: Tolerance) {
 
 #[test]
 fn f64_conforms() {
-    let options = json!({"dtype": "f64", "threads": 2});
+    let options = json!({"dtype": "f64", "threads": 1});
     conforms(&options, &FAMILIES, true, Tolerance::F64);
     conforms(&options, &FAMILIES[..1], false, Tolerance::F64);
     conforms(&options, &FAMILIES[1..], false, AS_TRANSFORMERS);
@@ -54,18 +54,24 @@ fn f64_conforms() {
 
 #[test]
 fn f32_conforms() {
-    everywhere(&json!({"threads": 2}), Tolerance::F32);
+    everywhere(&json!({"threads": 1}), Tolerance::F32);
+    everywhere(&json!({"threads": 2, "linear": "plain"}), Tolerance::F32);
 }
 
 #[test]
 fn halves_conform() {
-    everywhere(&json!({"dtype": "bf16", "threads": 2}), Tolerance::BF16);
-    everywhere(&json!({"dtype": "f16", "threads": 2}), Tolerance::BF16);
+    everywhere(&json!({"dtype": "bf16", "threads": 1}), Tolerance::BF16);
+    everywhere(&json!({"dtype": "f16", "threads": 1}), Tolerance::BF16);
 }
 
 #[test]
 fn int8_conforms() {
-    everywhere(&json!({"quantize": "int8-dynamic", "threads": 2}), Tolerance::INT8);
-    everywhere(&json!({"quantize": "int8-weight", "threads": 2}), Tolerance::INT8);
-    everywhere(&json!({"quantize": "int8-weight", "dtype": "f32", "threads": 2}), Tolerance::INT8);
+    everywhere(&json!({"quantize": "int8-dynamic", "threads": 1}), Tolerance::INT8);
+    everywhere(&json!({"quantize": "int8-weight", "threads": 1}), Tolerance::INT8);
+    conforms(
+        &json!({"quantize": "int8-weight", "dtype": "f32", "threads": 1}),
+        &FAMILIES[..1],
+        true,
+        Tolerance::INT8,
+    );
 }

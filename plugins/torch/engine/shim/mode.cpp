@@ -62,12 +62,4 @@ void* ih_own_stream(int index, char** error) {
   });
 }
 
-// Waits for all work of CUDA device `index`.
-int ih_synchronize(int index, char** error) {
-  return ih_guarded<int>(1, error, [&] {
-    c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA)->synchronizeDevice(static_cast<c10::DeviceIndex>(index));
-    return 0;
-  });
-}
-
 }

@@ -26,6 +26,10 @@ impl KvCache {
         Ok(Self { layers, rows, capacity })
     }
 
+    pub(crate) fn capacity(&self) -> i64 {
+        self.capacity
+    }
+
     /// Whether it can serve so many rows and positions as it is.
     pub(crate) fn suits(&self, rows: i64, capacity: i64) -> bool {
         self.rows == rows && self.capacity >= capacity
@@ -42,6 +46,9 @@ pub(crate) struct Span {
     /// Columns of padding, by row; none where no row has any.
     padding: Option<Tensor>,
     device: Device,
+    /// The one column of this call, `[1]` on the device, in place of `past`: then nothing here depends on where the call
+    /// stands but the device's memory, and it attends to the cache's whole capacity under a mask.
+    column: Option<Tensor>,
 }
 
 impl Span {
@@ -54,13 +61,35 @@ impl Span {
             let columns: Vec<i64> = batch.lengths.iter().map(|&length| tokens - i64::from(length)).collect();
             Some(Tensor::f_from_slice(&columns)?.f_to_device(device)?)
         };
-        Ok(Self { rows, tokens, past: 0, padding, device })
+        Ok(Self { rows, tokens, past: 0, padding, device, column: None })
+    }
+
+    /// One token a row at `column` `[1]` of a cache of `capacity`, after `padding` `[rows]`, both read from the device's
+    /// memory when the call runs.
+    pub(crate) fn at_column(column: &Tensor, padding: &Tensor, capacity: i64) -> Self {
+        let (rows, device) = (padding.size()[0], padding.device());
+        let (column, padding) = (Some(column.shallow_clone()), Some(padding.shallow_clone()));
+        Self { rows, tokens: 1, past: capacity - 1, padding, device, column }
+    }
+
+    /// Columns of padding of each row, `[rows]`.
+    pub(crate) fn padding(&self) -> Outcome<Tensor> {
+        match &self.padding {
+            Some(padding) => Ok(padding.shallow_clone()),
+            None => Ok(Tensor::f_zeros([self.rows], (Kind::Int64, self.device))?),
+        }
+    }
+
+    /// Columns before this call's.
+    pub(crate) fn past(&self) -> i64 {
+        self.past
     }
 
     /// One more column after this call's.
     pub(crate) fn next(&self) -> Self {
         let padding = self.padding.as_ref().map(Tensor::shallow_clone);
-        Self { rows: self.rows, tokens: 1, past: self.past + self.tokens, padding, device: self.device }
+        let (rows, past, device) = (self.rows, self.past + self.tokens, self.device);
+        Self { rows, tokens: 1, past, padding, device, column: None }
     }
 
     pub(crate) fn rows(&self) -> i64 {
@@ -71,7 +100,15 @@ impl Span {
         self.tokens
     }
 
-    /// Columns up to this call's end.
+    /// The numbers of this call's columns, `[tokens]`.
+    fn columns(&self) -> Outcome<Tensor> {
+        match &self.column {
+            Some(column) => Ok(column.shallow_clone()),
+            None => Ok(Tensor::f_arange_start(self.past, self.end(), (Kind::Int64, self.device))?),
+        }
+    }
+
+    /// Columns up to this call's end, or up to the last that it may stand at.
     pub(crate) fn end(&self) -> i64 {
         self.past + self.tokens
     }
@@ -80,8 +117,7 @@ impl Span {
     /// `[rows, tokens, …]`. Padding has position 0.
     pub(crate) fn positions_of(&self, table: &Tensor) -> Outcome<Tensor> {
         let Some(padding) = &self.padding else { return Ok(table.f_narrow(0, self.past, self.tokens)?) };
-        let columns = Tensor::f_arange_start(self.past, self.end(), (Kind::Int64, self.device))?;
-        let positions = columns.f_unsqueeze(0)?.f_sub(&padding.f_unsqueeze(1)?)?.f_clamp_min(0)?;
+        let positions = self.columns()?.f_unsqueeze(0)?.f_sub(&padding.f_unsqueeze(1)?)?.f_clamp_min(0)?;
         let mut shape = table.size();
         shape.splice(0..1, [self.rows, self.tokens]);
         Ok(table.f_index_select(0, &positions.f_flatten(0, 1)?)?.f_reshape(&shape)?)
@@ -96,7 +132,7 @@ impl Span {
         }
         let number = (Kind::Int64, self.device);
         let keys = Tensor::f_arange_start(self.end() - columns, self.end(), number)?.f_unsqueeze(0)?;
-        let queries = Tensor::f_arange_start(self.past, self.end(), number)?.f_unsqueeze(1)?;
+        let queries = self.columns()?.f_unsqueeze(1)?;
         let mut seen = keys.f_le_tensor(&queries)?;
         if let Some(window) = window {
             seen = seen.f_logical_and(&queries.f_sub(&keys)?.f_lt(window)?)?;
@@ -147,9 +183,13 @@ impl<'a> Attention<'a> {
             None => keys_values,
             Some(cache) => {
                 let store = &cache.layers[layer];
-                store.f_narrow(1, past, tokens)?.f_copy_(keys_values)?;
+                match &self.span.column {
+                    Some(column) => drop(store.shallow_clone().f_index_copy_(1, column, keys_values)?),
+                    None => store.f_narrow(1, past, tokens)?.f_copy_(keys_values)?,
+                }
                 // One token sees the window's columns and no other: no mask is needed for that.
-                let columns = if tokens == 1 { window.unwrap_or(end) } else { end };
+                let fixed = self.span.column.is_some();
+                let columns = if tokens == 1 && !fixed { window.unwrap_or(end) } else { end };
                 held = store.f_narrow(1, end - columns, columns)?;
                 &held
             }

@@ -3,7 +3,7 @@
 
 use crate::error::Outcome;
 use crate::weights::Weights;
-use inferhost_plugin_api::Error;
+use inferhost_plugin_api::{Error, ErrorKind};
 use memmap2::{Mmap, MmapOptions};
 use std::fs::File;
 use tch::{Device, Kind, Tensor};
@@ -25,19 +25,20 @@ impl Embedding {
         let file = File::open(&path).map_err(|e| Error::invalid(format!("{}: {e}", path.display())))?;
         // SAFETY: the file is a model's, which nothing changes while it is open; if it is cut short all the same, this
         // worker is lost, and the host records that.
-        let map = unsafe { MmapOptions::new().offset(start).len(shape[0] * row).map(&file) }
-            .map_err(|e| Error::invalid(format!("{}: cannot be mapped into memory: {e}", path.display())))?;
+        let map =
+            unsafe { MmapOptions::new().offset(start).len(shape[0] * row).map(&file) }.map_err(|e| {
+                let short = e.kind() == std::io::ErrorKind::OutOfMemory;
+                let kind = if short { ErrorKind::OutOfMemory } else { ErrorKind::InvalidInput };
+                Error::new(kind, format!("{}: cannot be mapped into memory: {e}", path.display()))
+            })?;
         Ok(Self::Mapped(MappedRows { map, row, width: shape[1] as i64, stored: kind, kind: weights.kind() }))
     }
 
-    /// The rows of `ids`, `[ids, width]`.
-    pub(crate) fn rows(&self, ids: &[i64]) -> Outcome<Tensor> {
+    /// The rows of `ids` `[ids]`, which lie on the table's device: `[ids, width]`.
+    pub(crate) fn rows(&self, ids: &Tensor) -> Outcome<Tensor> {
         match self {
-            Self::Loaded(table) => {
-                let ids = Tensor::f_from_slice(ids)?.f_to_device(table.device())?;
-                Ok(table.f_index_select(0, &ids)?)
-            }
-            Self::Mapped(rows) => rows.of(ids),
+            Self::Loaded(table) => Ok(table.f_index_select(0, ids)?),
+            Self::Mapped(rows) => rows.of(&Vec::<i64>::try_from(ids)?),
         }
     }
 

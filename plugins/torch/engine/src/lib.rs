@@ -9,12 +9,10 @@ mod linear;
 mod llama;
 mod model;
 #[path = "../../src/options.rs"]
-#[expect(
-    dead_code,
-    unreachable_pub,
-    reason = "the other half checks and describes them, and shows them to its users"
-)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the other half checks and describes them"))]
+#[expect(unreachable_pub, reason = "public in the other half")]
 mod options;
+mod replay;
 mod session;
 mod shim;
 mod weights;
@@ -26,6 +24,7 @@ use inferhost_plugin_api::{
 use linear::Storage;
 use model::{Loader, Model};
 use options::{Device, Dtype, Options, Quantize};
+use replay::Replay;
 use serde_json::Value;
 use session::TorchSession;
 use std::collections::BTreeMap;
@@ -64,14 +63,15 @@ impl Backend for Engine {
         tch::set_num_threads(threads);
         let _mode = shim::InferenceMode::enter();
         let kind = kind(options.dtype());
-        let storage = Storage::choose(device, kind, options.quantize);
+        let storage = Storage::choose(device, kind, &options);
         let weights = Weights::open(request.path, kind, device)?;
         shim::return_memory(true);
         let model = Model::load(config, Loader::new(weights, storage));
         shim::return_memory(false);
         let model = model?;
         let info = info(&model, &options, storage);
-        Ok(TorchSession::new(model, info, threads))
+        let replay = Replay::new(&options, device)?;
+        Ok(TorchSession::new(model, info, threads, replay))
     }
 }
 

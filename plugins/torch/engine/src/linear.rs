@@ -1,7 +1,7 @@
 //! A linear layer in the form that libtorch multiplies fastest with, on this device and in this precision.
 
 use crate::error::Outcome;
-use crate::options::Quantize;
+use crate::options::{Layout, Options, Quantize};
 use crate::shim::{self, DynamicWeight};
 use inferhost_plugin_api::hf::Activation;
 use std::collections::BTreeMap;
@@ -35,17 +35,18 @@ pub(crate) enum Storage {
 }
 
 impl Storage {
-    /// What is fastest: oneDNN's products where it has them for the type.
-    pub(crate) fn choose(device: Device, kind: Kind, quantize: Quantize) -> Self {
-        if quantize != Quantize::None {
-            return Self::Quantized(quantize);
+    /// What `options` ask for, as far as oneDNN has products of the type.
+    pub(crate) fn choose(device: Device, kind: Kind, options: &Options) -> Self {
+        if options.quantize != Quantize::None {
+            return Self::Quantized(options.quantize);
         }
         let packs = || {
             let probe = Tensor::f_zeros([32, 32], (kind, device))?;
             let packed = shim::onednn_pack(&probe)?;
             shim::onednn_linear(&probe, &packed, None, c"none", None)
         };
-        let suits = device == Device::Cpu && kind != Kind::Double && shim::has_onednn();
+        let packed = device == Device::Cpu && options.linear == Layout::Packed;
+        let suits = packed && kind != Kind::Double && shim::has_onednn();
         if suits && packs().is_ok() { Self::OneDnn } else { Self::Plain }
     }
 

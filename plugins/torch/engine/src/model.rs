@@ -90,10 +90,6 @@ impl Model {
         &self.config
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// What the matrices are stored in.
     pub(crate) fn coverage(&self) -> &Coverage {
         &self.coverage
@@ -116,9 +112,9 @@ impl Model {
         KvCache::new(layers, heads, rows, capacity, (self.kind, self.device))
     }
 
-    /// Runs token ids, row by row, that stand at `span`, and returns the states after the last layer,
+    /// Runs token ids `[rows * tokens]` that stand at `span`, and returns the states after the last layer,
     /// `[rows * tokens, width]`. Keys and values go into `cache` where there is one.
-    pub(crate) fn forward(&self, ids: &[i64], span: &Span, cache: Option<&KvCache>) -> Outcome<Tensor> {
+    pub(crate) fn forward(&self, ids: &Tensor, span: &Span, cache: Option<&KvCache>) -> Outcome<Tensor> {
         let embedded = self.embedding.rows(ids)?.f_reshape([span.rows(), span.tokens(), -1])?;
         let mut attention = Attention::new(span, cache, self.decoder.shape().1);
         self.decoder.forward(embedded, &mut attention)

@@ -3,13 +3,14 @@
 use crate::attention::{KvCache, Span};
 use crate::error::Outcome;
 use crate::model::Model;
+use crate::replay::Replay;
 use crate::shim::InferenceMode;
 use inferhost_plugin_api::abi::RawFloats;
 use inferhost_plugin_api::decode::{NextLogits, StepModel, generate};
 use inferhost_plugin_api::{
     Batch, Error, GenerateOptions, Logits, Positions, RVec, Session, SessionInfo, TokenSink,
 };
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Logits are made for this many positions at once: those of a whole window would take more memory than GPT-2.
 const POSITIONS_AT_ONCE: i64 = 128;
@@ -19,6 +20,8 @@ pub(crate) struct TorchSession {
     model: Model,
     info: SessionInfo,
     threads: i32,
+    // Before the cache that its graphs write into.
+    replay: Replay,
     cache: Option<KvCache>,
     /// Where the next step's tokens stand.
     next: Option<Span>,
@@ -26,8 +29,8 @@ pub(crate) struct TorchSession {
 }
 
 impl TorchSession {
-    pub(crate) fn new(model: Model, info: SessionInfo, threads: i32) -> Self {
-        Self { model, info, threads, cache: None, next: None, logits: Logits::default() }
+    pub(crate) fn new(model: Model, info: SessionInfo, threads: i32, replay: Replay) -> Self {
+        Self { model, info, threads, replay, cache: None, next: None, logits: Logits::default() }
     }
 
     /// What holds for every call. Sessions of one process may differ in threads.
@@ -40,39 +43,48 @@ impl TorchSession {
 
     /// Runs a batch from its beginning, with a cache of `capacity` positions where it is not 0.
     fn start_batch(&mut self, batch: Batch<'_>, capacity: i64) -> Outcome<Tensor> {
-        let model = &self.model;
-        let span = Span::of_batch(batch, model.device())?;
+        let device = self.model.device();
+        let (span, ids) = (Span::of_batch(batch, device)?, ids(batch, device)?);
+        self.next = None;
         if capacity == 0 {
-            self.next = None;
-            return model.forward(&ids(batch), &span, None);
+            return self.model.forward(&ids, &span, None);
         }
-        if !self.cache.as_ref().is_some_and(|cache| cache.suits(span.rows(), capacity)) {
-            // The old one goes first, so that two are never there at once.
-            self.cache = None;
-            self.cache = Some(model.cache(span.rows(), capacity)?);
-        }
-        let states = model.forward(&ids(batch), &span, self.cache.as_ref())?;
-        self.next = Some(span.next());
-        Ok(states)
-    }
-
-    fn next_token(&mut self, tokens: &[u32]) -> Outcome<Tensor> {
-        let Some(span) = self.next.take() else {
-            return Err(Error::internal("a step without a start").into());
-        };
-        let ids: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
+        self.make_room(span.rows(), capacity)?;
         let states = self.model.forward(&ids, &span, self.cache.as_ref())?;
         self.next = Some(span.next());
         Ok(states)
     }
 
-    /// The logits of each row's last column, in the session's own buffer.
-    fn next_logits(&mut self, states: &Tensor, rows: usize) -> Outcome<NextLogits<'_>> {
-        let last = last_columns(states, rows)?;
-        let mut logits = std::mem::take(&mut self.logits);
-        let written = write_logits(&self.model, &last, &mut logits);
-        self.logits = logits;
-        written?;
+    fn make_room(&mut self, rows: i64, capacity: i64) -> Outcome<()> {
+        if !self.cache.as_ref().is_some_and(|cache| cache.suits(rows, capacity)) {
+            // The old one goes first, with the graphs that write into it, so that two are never there at once.
+            self.replay.clear();
+            self.cache = None;
+            self.cache = Some(self.model.cache(rows, capacity)?);
+        }
+        Ok(())
+    }
+
+    /// Feeds one token to every row; the logits that follow, `[rows, vocab_size]`.
+    fn next_token(&mut self, tokens: &[u32]) -> Outcome<Tensor> {
+        let (Some(span), Some(cache)) = (self.next.take(), &self.cache) else {
+            return Err(Error::internal("a step without a start").into());
+        };
+        let ids: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
+        let ids = Tensor::f_from_slice(&ids)?.f_to_device(self.model.device())?;
+        let logits = if self.replay.is_wanted() {
+            self.replay.step(&self.model, cache, &span, &ids)?
+        } else {
+            self.model.logits(&self.model.forward(&ids, &span, Some(cache))?)?
+        };
+        self.next = Some(span.next());
+        Ok(logits)
+    }
+
+    /// Logits `[rows, vocab_size]` in the session's own buffer.
+    fn next_logits(&mut self, logits: &Tensor) -> Outcome<NextLogits<'_>> {
+        let vocab = self.model.config().vocab_size();
+        copy_logits(logits, 0, logits.numel(), vocab, &mut self.logits)?;
         Ok(match &self.logits.values {
             RawFloats::F32(values) => NextLogits::F32(values),
             RawFloats::F64(values) => NextLogits::F64(values),
@@ -143,17 +155,18 @@ impl StepModel for TorchSession {
     fn start(&mut self, batch: Batch<'_>, capacity: usize) -> Result<NextLogits<'_>, Error> {
         let capacity = if capacity > batch.longest() { capacity as i64 } else { 0 };
         let states = self.start_batch(batch, capacity)?;
-        Ok(self.next_logits(&states, batch.rows())?)
+        let logits = self.model.logits(&last_columns(&states, batch.rows())?)?;
+        Ok(self.next_logits(&logits)?)
     }
 
     fn step(&mut self, tokens: &[u32]) -> Result<NextLogits<'_>, Error> {
-        let states = self.next_token(tokens)?;
-        Ok(self.next_logits(&states, tokens.len())?)
+        let logits = self.next_token(tokens)?;
+        Ok(self.next_logits(&logits)?)
     }
 }
 
-/// The token ids of each row, padded on the left with 0 to the longest.
-fn ids(batch: Batch<'_>) -> Vec<i64> {
+/// The token ids of each row, padded on the left with 0 to the longest, `[rows * tokens]`.
+fn ids(batch: Batch<'_>, device: Device) -> Outcome<Tensor> {
     let width = batch.longest();
     let mut ids = vec![0i64; batch.rows() * width];
     for (columns, row) in ids.chunks_mut(width).zip(batch.iter()) {
@@ -161,7 +174,7 @@ fn ids(batch: Batch<'_>) -> Vec<i64> {
             *column = i64::from(id);
         }
     }
-    ids
+    Ok(Tensor::f_from_slice(&ids)?.f_to_device(device)?)
 }
 
 /// Of states `[rows * tokens, width]`, those of the last column.
@@ -194,13 +207,18 @@ fn write_logits(model: &Model, states: &Tensor, logits: &mut Logits) -> Outcome<
     for first in (0..total).step_by(POSITIONS_AT_ONCE as usize) {
         let count = POSITIONS_AT_ONCE.min(total - first);
         let values = model.logits(&states.f_narrow(0, first, count)?)?;
-        let (start, length) = (first as usize * vocab, count as usize * vocab);
-        let all = total as usize * vocab;
-        if model.kind() == Kind::Double {
-            values.f_copy_data(&mut logits.as_f64_mut(vocab, all)[start..start + length], length)?;
-        } else {
-            values.f_copy_data(&mut logits.as_f32_mut(vocab, all)[start..start + length], length)?;
-        }
+        copy_logits(&values, first as usize * vocab, total as usize * vocab, vocab, logits)?;
+    }
+    Ok(())
+}
+
+/// `values` into a buffer of `all` logits from `start` on.
+fn copy_logits(values: &Tensor, start: usize, all: usize, vocab: usize, to: &mut Logits) -> Outcome<()> {
+    let length = values.numel();
+    if values.kind() == Kind::Double {
+        values.f_copy_data(&mut to.as_f64_mut(vocab, all)[start..start + length], length)?;
+    } else {
+        values.f_copy_data(&mut to.as_f32_mut(vocab, all)[start..start + length], length)?;
     }
     Ok(())
 }

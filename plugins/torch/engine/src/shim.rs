@@ -1,4 +1,4 @@
-//! The safe side of `shim/*.cpp`: what tch lacks of libtorch. All `unsafe` of this crate is here.
+//! The safe side of `shim/*.cpp`: what tch lacks of libtorch.
 
 use crate::error::{Fault, Outcome};
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -18,6 +18,7 @@ unsafe extern "C" {
     fn ih_has_onednn() -> c_int;
     fn ih_cpu_capability() -> *mut c_char;
     fn ih_allow_tf32(allow: c_int);
+    fn ih_own_stream(index: c_int, error: *mut *mut c_char) -> *mut c_void;
     fn ih_onednn_pack(weight: Raw, error: *mut *mut c_char) -> Raw;
     fn ih_onednn_linear(
         input: Raw,
@@ -88,6 +89,14 @@ pub(crate) fn cpu_capability() -> String {
 pub(crate) fn allow_tf32(allow: bool) {
     // SAFETY: sets a flag.
     unsafe { ih_allow_tf32(allow.into()) }
+}
+
+/// Makes a stream of its own this thread's on CUDA device `index`, and gives the driver's handle of it.
+pub(crate) fn own_stream<T>(index: c_int) -> Outcome<*mut T> {
+    let mut error = null_mut();
+    // SAFETY: libtorch checks the index and keeps its streams for the life of the process.
+    let stream = unsafe { ih_own_stream(index, &raw mut error) };
+    if error.is_null() { Ok(stream.cast()) } else { Err(failed(error)) }
 }
 
 /// `weight` `[outputs, inputs]` in the layout of oneDNN's products.
