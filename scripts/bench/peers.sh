@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# How fast inferhost's ONNX Runtime backends are beside what a user would run instead: transformers, an optimum
-# export on onnxruntime, llama.cpp. All run the same random GPT-2 124M on the same CPUs with the same number of
-# threads, in turns, after each was shown to compute the same; prints ratios with their spread, the share of the
-# memory floor, and whether the targets are met.
+# How fast inferhost's ONNX Runtime and PyTorch backends are beside what a user would run instead: transformers, as it
+# is and compiled, an optimum export on onnxruntime, llama.cpp. All run the same random GPT-2 124M on the same CPUs with
+# the same number of threads, in turns, after each was shown to compute the same; prints ratios with their spread, the
+# share of the memory floor, and whether the targets are met.
 #
 #   scripts/bench/peers.sh [--threads 2] [--rounds 5] [--quick] [--xl] [--json FILE] [--part ratios|steps|prepare ...]
+#   scripts/bench/peers.sh --only torch     # the ratios of one plugin's backends, with the peers that these need
 #   scripts/bench/peers.sh --install-only
+#
+# torch.compile needs the headers of PEERS_PYTHON (Debian: apt install python3-dev) and a C++ compiler; where it does
+# not work, that is said, and the ratios that need it are not measured. Its first run compiles for minutes.
 #
 # The peers are installed once, into .runtimes/peers/venv (5 GB; compiles llama.cpp, which takes minutes); weights in
 # their formats take 3 GB in .runtimes/peers. Environment:
@@ -61,7 +65,7 @@ binaries() {
   (cd "${PEERS_BINARIES:-$folder}" && pwd)
 }
 
-if [[ ${1:-} == -h || ${1:-} == --help ]]; then sed -n '2,17s/^# \{0,1\}//p' "$0" && exit; fi
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then sed -n '2,20s/^# \{0,1\}//p' scripts/bench/peers.sh; exit; fi
 
 folder=$(mkdir -p "${PEERS_FOLDER:-.runtimes/peers}" && cd "${PEERS_FOLDER:-.runtimes/peers}" && pwd)
 if [[ -z ${PEERS_PYTHON:-} ]]; then
@@ -69,7 +73,9 @@ if [[ -z ${PEERS_PYTHON:-} ]]; then
   PEERS_PYTHON=$folder/venv/bin/python
 fi
 if [[ ${1:-} == --install-only ]]; then exit; fi
-library_folder=$(scripts/runtimes.sh ort)
+ort_folder=$(scripts/runtimes.sh ort)
+# The engine of the torch plugin is compiled against it.
+torch_folder=$(scripts/runtimes.sh torch)
 binary_folder=$(binaries)
-exec python3 scripts/bench/peers.py --folder "$folder" --binaries "$binary_folder" --library "$library_folder" \
-  --python "$PEERS_PYTHON" --llama-python "${PEERS_LLAMA_PYTHON:-$PEERS_PYTHON}" "$@"
+exec python3 scripts/bench/peers.py --folder "$folder" --binaries "$binary_folder" --ort "$ort_folder" \
+  --torch "$torch_folder" --python "$PEERS_PYTHON" --llama-python "${PEERS_LLAMA_PYTHON:-$PEERS_PYTHON}" "$@"

@@ -9,14 +9,29 @@ import statistics
 import subprocess
 import tempfile
 
-from . import machine, work
+from . import floor, machine, work
 
-# Backends by name, and the artifact each loads.
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """A plugin, what it opens, and its options beside `threads` and `library`."""
+
+    plugin: str
+    # None: the plugin opens the model's own folder.
+    artifact: str | None = None
+    options: dict = dataclasses.field(default_factory=dict)
+
+
 BACKENDS = {
-    "ort-fp32": "onnx-fp32",
-    "ort-int8-dynamic": "onnx-int8-dynamic",
-    "ort-int8-weight": "onnx-int8-weight",
-    "ort-int4-weight": "onnx-int4-weight",
+    "ort-fp32": Backend("ort", "onnx-fp32"),
+    "ort-int8-dynamic": Backend("ort", "onnx-int8-dynamic"),
+    "ort-int8-weight": Backend("ort", "onnx-int8-weight"),
+    "ort-int4-weight": Backend("ort", "onnx-int4-weight"),
+    "torch-fp32": Backend("torch"),
+    "torch-bf16": Backend("torch", options={"dtype": "bf16"}),
+    "torch-int8-dynamic": Backend("torch", options={"quantize": "int8-dynamic"}),
+    "torch-int8-weight": Backend("torch", options={"quantize": "int8-weight"}),
+    "torch-int4-weight": Backend("torch", options={"quantize": "int4-weight"}),
 }
 
 CONFIG = """
@@ -30,9 +45,9 @@ name = "model"
 source = {model}
 [[backends]]
 name = "{backend}"
-plugin = "ort"
-artifact = "{artifact}"
-options = {{ threads = {threads}, library = {library} }}
+plugin = "{plugin}"
+{artifact}
+options = {{ {options} }}
 """
 SCENARIO = """
 [[scenarios]]
@@ -44,10 +59,10 @@ prompt_tokens = {tokens}
 
 @dataclasses.dataclass
 class Host:
-    """The binary, what it needs, and a cache of its own."""
+    """The binary, the runtimes' libraries by plugin, and a cache of its own."""
 
     binaries: pathlib.Path
-    library: pathlib.Path
+    libraries: dict
     cache: pathlib.Path
     threads: int
 
@@ -79,10 +94,16 @@ class Host:
             shutil.rmtree(found["folder"])
         return pathlib.Path(kept.read_text())
 
-    def prepare(self, model, artifact):
-        """The artifact's own account of itself; built where the cache lacks it."""
-        output = self._output("prepare", "--model", model, "--artifact", artifact, "--no-check", "--json")
-        return json.loads(output)["artifact"]
+    def matrix_bytes(self, model, backend):
+        """Bytes of the matrices that a step of the backend reads, each once; builds the artifact where the cache lacks
+        it. A runtime that opens the folder tells in what it keeps how many of the weights."""
+        artifact = BACKENDS[backend].artifact
+        if artifact:
+            output = self._output("prepare", "--model", model, "--artifact", artifact, "--no-check", "--json")
+            return sum(json.loads(output)["artifact"]["coverage"]["weight_bytes"].values())
+        _, manifest = self._run(model, backend, "prefill", [work.Prefill(1, 1)], 0, 1)
+        session = manifest["backends"][0]["session"]["model"]
+        return floor.stored_bytes(floor.Shape.of(model), session["details"]["matrices"])
 
     def measure_prepare(self, model, artifact, calls):
         """Wall seconds and peak resident bytes of `prepare` with a cache that holds nothing, of each call."""
@@ -99,8 +120,12 @@ class Host:
 
     def answers(self, model, backend, ids, new):
         """The same from a backend that is to be measured."""
-        return self._answers(model, ids, new, "--plugin", "ort", "--option", f"library={self.library}",
-                             "--artifact", BACKENDS[backend])  # fmt: skip
+        chosen = BACKENDS[backend]
+        options = {"library": self.libraries[chosen.plugin]} | chosen.options
+        arguments = [part for key, value in options.items() for part in ("--option", f"{key}={value}")]
+        if chosen.artifact:
+            arguments += ["--artifact", chosen.artifact]
+        return self._answers(model, ids, new, "--plugin", chosen.plugin, *arguments)
 
     def _answers(self, model, ids, new, *plugin):
         with tempfile.NamedTemporaryFile("w", suffix=".json") as tokens:
@@ -117,14 +142,22 @@ class Host:
         for mode, kind in (("generate", work.Decode), ("prefill", work.Prefill)):
             chosen = [task for task in tasks if isinstance(task, kind)]
             if chosen:
-                seconds |= self._run(model, backend, mode, chosen, warmups[mode], calls[mode])
+                seconds |= self._run(model, backend, mode, chosen, warmups[mode], calls[mode])[0]
         return seconds
 
-    def _run(self, model, backend, mode, tasks, warmups, calls):
-        text = CONFIG.format(
-            mode=mode, warmups=warmups, calls=calls, backend=backend, artifact=BACKENDS[backend],
-            threads=self.threads, model=json.dumps(str(model)), library=json.dumps(str(self.library)),
+    def _config(self, model, backend, mode, warmups, calls):
+        chosen = BACKENDS[backend]
+        options = {"threads": self.threads, "library": str(self.libraries[chosen.plugin])} | chosen.options
+        return CONFIG.format(
+            mode=mode, warmups=warmups, calls=calls, backend=backend, plugin=chosen.plugin,
+            model=json.dumps(str(model)),
+            artifact=f'artifact = "{chosen.artifact}"' if chosen.artifact else "",
+            options=", ".join(f"{key} = {json.dumps(value)}" for key, value in options.items()),
         )  # fmt: skip
+
+    def _run(self, model, backend, mode, tasks, warmups, calls):
+        """Seconds of every task, by its name, and the run's manifest."""
+        text = self._config(model, backend, mode, warmups, calls)
         by_scenario = {f"s{index}": task for index, task in enumerate(tasks)}
         for name, task in by_scenario.items():
             text += SCENARIO.format(name=name, rows=task.rows, tokens=task.tokens)
@@ -135,10 +168,11 @@ class Host:
             config.write_text(text)
             self._output("run", config, "--out", out)
             records = [json.loads(line) for line in (out / "records.jsonl").open()]
+            manifest = json.loads((out / "manifest.json").read_text())
         bad = [record["degraded"] for record in records if record["status"] != "ok"]
         if bad:
             raise SystemExit(f"peers.py: {backend} gave no valid measurement: {bad[0]}")
-        return {
+        seconds = {
             task.name: statistics.median(
                 (record["latency_ms"] - (record["ttft_ms"] or 0.0)) / 1e3
                 for record in records
@@ -146,3 +180,4 @@ class Host:
             )
             for scenario, task in by_scenario.items()
         }
+        return seconds, manifest

@@ -33,17 +33,16 @@ def rates(found, tasks):
     table("tok/s: median of the rounds (least–most)", ["", *(task.name for task in tasks)], rows)
 
 
+def ratio(found):
+    """A ratio's columns."""
+    target = f"≥ {found['at_least']:g}" if found["at_least"] else ""
+    if found["median"] is None:
+        return ["–", "", target, "not measured"]
+    return [f"{found['median']:.2f}x", f"{found['min']:.2f}–{found['max']:.2f}", target, verdict(found["met"])]
+
+
 def ratios(found):
-    rows = [
-        [
-            f"{ratio['task']}, {ratio['backend']} over {ratio['peer']}",
-            f"{ratio['median']:.2f}x",
-            f"{ratio['min']:.2f}–{ratio['max']:.2f}",
-            f"≥ {ratio['at_least']:g}" if ratio["at_least"] else "",
-            verdict(ratio["met"]),
-        ]
-        for ratio in found
-    ]
+    rows = [[f"{row['task']}, {row['backend']} over {row['against']}", *ratio(row)] for row in found]
     table("ratios: median of the rounds' own ratios, least–most", ["", "ratio", "spread", "target", ""], rows)
 
 

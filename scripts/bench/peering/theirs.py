@@ -1,6 +1,8 @@
 """Their side: one process for each peer, kept from round to round and idle between its turns."""
 
+import dataclasses
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -14,15 +16,28 @@ class Ended(Exception):
     """A worker ended where an answer was due."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """What a worker is started with. One that `compiles` may be unable to, and is then left out."""
+
+    python: pathlib.Path
+    kind: str
+    file: pathlib.Path
+    options: tuple = ()
+    compiles: bool = False
+
+
 class Peer:
     """A running worker."""
 
-    def __init__(self, python, kind, file, threads, log, *options):
-        self.kind, self.log = kind, log
+    def __init__(self, launch, threads, log):
+        self.kind, self.compiles, self.log = launch.kind, launch.compiles, log
+        # What torch compiled is kept for the next run.
+        environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(log.parent / "inductor")}
         with log.open("w") as errors:
             self.process = subprocess.Popen(
-                [python, WORKER, kind, file, str(threads), *options], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=errors, text=True,
+                [launch.python, WORKER, launch.kind, launch.file, str(threads), *launch.options],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment,
             )  # fmt: skip
         self.version = self._answer()["version"]
 
@@ -45,6 +60,12 @@ class Peer:
             return self.ask("greedy", ids=ids, new=new)
         rows = [self.ask("greedy", ids=[row], new=new) for row in ids]
         return {key: [row[key][0] for row in rows] for key in rows[0]}
+
+    def warm(self, tasks):
+        """Runs every task once, so that what is compiled at its first call is not compiled in a round."""
+        once = {"generate": 1, "prefill": 1}
+        self.measure(tasks, dict.fromkeys(once, 0), once)
+        self.ask("settle")
 
     def measure(self, tasks, warmups, calls):
         """Seconds of every task it can do, by its name: the median of its calls."""

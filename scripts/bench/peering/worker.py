@@ -1,7 +1,8 @@
 """One peer in one process: `python worker.py KIND FILE THREADS [OPTION]`, requests as JSON lines in, answers out.
 
 A side has `start(ids)`, a prompt of rows x tokens from an empty past, and `step(tokens)`, one more token a row; both
-return the last position's logits, rows x vocabulary, in host memory.
+return the last position's logits, rows x vocabulary, in host memory. Where it compiles, it also has `settle()`, after
+which it must not.
 """
 
 import importlib
@@ -50,6 +51,12 @@ def greedy(side, ids, new):
     return {"logits": logits.tolist(), "tokens": np.stack(tokens, 1).tolist()}
 
 
+def settle(side):
+    """Every shape that will be measured was run."""
+    if hasattr(side, "settle"):
+        side.settle()
+
+
 def main():
     kind, file, threads, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]
     # Libraries print to stdout; answers have a channel of their own.
@@ -59,7 +66,8 @@ def main():
     print(json.dumps({"version": side.version}), file=answers)
     for line in sys.stdin:
         request = json.loads(line)
-        call = {"prefill": prefill, "generate": generate, "greedy": greedy}[request.pop("call")]
+        calls = {"prefill": prefill, "generate": generate, "greedy": greedy, "settle": settle}
+        call = calls[request.pop("call")]
         print(json.dumps(call(side, **request)), file=answers)
 
 
