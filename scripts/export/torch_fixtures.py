@@ -31,7 +31,6 @@ class Other(torch.nn.Module):
 def recipe(target):
     # The masks of transformers 4.57 cannot be traced with torch 2.11; older pairs could be.
     patch_attention()
-    # Eager: the fused attention of GPT-2 leaves out `scale_attn_weights`.
     model, plain = (
         AutoModelForCausalLM.from_pretrained(
             GOLDEN / "gpt2-tanh", torchscript=torchscript, use_cache=False, attn_implementation="eager"

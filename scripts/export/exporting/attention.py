@@ -23,6 +23,11 @@ def patch_attention():
         return added(seen, dtype)
 
     def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, softcap=None, **_):
+        scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+        if not getattr(module, "scale_attn_weights", True):  # GPT-2, whose own code heeds these two and sdpa does not
+            scaling = 1.0
+        if getattr(module, "scale_attn_by_inverse_layer_idx", False):
+            scaling /= module.layer_idx + 1
         groups = getattr(module, "num_key_value_groups", 1)
         key, value = repeat_kv(key, groups), repeat_kv(value, groups)
         if attention_mask is None:  # what older models say for a causal mask and nothing else
