@@ -4,6 +4,7 @@
 # unpacked.
 #
 #   scripts/runtimes.sh                  # ort, the default version
+#   scripts/runtimes.sh torch            # libtorch 2.11.0 for the CPU, with its headers (0.6 GB of downloads)
 #   scripts/runtimes.sh ort 1.30.0       # another pinned version, to swap one for the other
 #   scripts/runtimes.sh ort 1.24.4 --unpinned   # any version PyPI has, its hash not checked
 #
@@ -24,6 +25,14 @@ onnxruntime 1.29.0 linux-x86_64  85f8e8406c52658735fe5c7fbfd3ebaa1ed340768324f62
 onnxruntime 1.29.0 linux-aarch64 16925ef8497e2c07e4b5ae15b504079b3ab3f65e22c58efd10dde0f3caea969a
 onnxruntime 1.29.0 macos-arm64   07c5907474dec4a2792fd7626b753dc66707808385a6d9eecf993db0066a9d0f
 onnxruntime 1.29.0 windows-x64   0d4f427afac434b0070fe992b540ddf20a7aff2265f760f314d91331935b6b98
+torch 2.11.0 linux-x86_64  7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a
+torch 2.11.0 linux-aarch64 d91aac77f24082809d2c5a93f52a5f085032740a1ebc9252a7b052ef5a4fddc6
+torch 2.11.0 macos-arm64   7b6a60d48062809f58595509c524b88e6ddec3ebe25833d6462eeab81e5f2ce4
+torch 2.11.0 windows-x64   73e24aaf8f36ab90d95cd1761208b2eb70841c2a9ca1a3f9061b39fc5331b708
+nvidia-cuda-runtime 13.0.96 linux-x86_64  7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548
+nvidia-cuda-runtime 13.0.96 linux-aarch64 ef9bcbe90493a2b9d810e43d249adb3d02e98dd30200d86607d8d02687c43f55
+nvidia-cuda-cupti 13.0.85 linux-x86_64  4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8
+nvidia-cuda-cupti 13.0.85 linux-aarch64 796bd679890ee55fb14a94629b698b6db54bcfd833d391d5e94017dd9d7d3151
 "
 
 die() {
@@ -31,14 +40,23 @@ die() {
   exit 1
 }
 
-# The name this script gives the machine, and the tag PyPI gives wheels for it.
+# The name this script gives the machine, and the tags PyPI gives wheels for it.
 platform() {
   case "$(uname -s)-$(uname -m)" in
-    Linux-x86_64) echo "linux-x86_64 manylinux_2_28_x86_64" ;;
-    Linux-aarch64) echo "linux-aarch64 manylinux_2_28_aarch64" ;;
+    Linux-x86_64) echo "linux-x86_64 manylinux_2_28_x86_64 manylinux_2_25_x86_64 manylinux_2_17_x86_64" ;;
+    Linux-aarch64) echo "linux-aarch64 manylinux_2_28_aarch64 manylinux_2_25_aarch64 manylinux_2_17_aarch64" ;;
     Darwin-arm64) echo "macos-arm64 macosx_14_0_arm64" ;;
     MINGW*-x86_64 | MSYS*-x86_64) echo "windows-x64 win_amd64" ;;
     *) die "no pinned runtimes for $(uname -s) on $(uname -m); download a library and set library=…" ;;
+  esac
+}
+
+# The wheels of a runtime, first its own. PyPI's libtorch for Linux is the CUDA build, whose CPU half needs two of
+# CUDA's libraries even where there is no GPU.
+wheels() { # package version platform
+  echo "$1==$2"
+  case $1-$2-$3 in
+    torch-2.11.0-linux-*) echo "nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85" ;;
   esac
 }
 
@@ -53,38 +71,53 @@ pinned_hash() { # package version platform
   awk -v p="$1" -v v="$2" -v m="$3" '$1 == p && $2 == v && $3 == m { print $4 }' <<<"$PINS"
 }
 
-# Checks the wheel and unpacks what a host needs of it.
-unpack() { # wheel sha256-or-empty folder
+# Checks a wheel and unpacks what a host, or a compiler, needs of it.
+unpack() { # package wheel sha256-or-empty folder
   python3 - "$@" <<'PYTHON'
 import hashlib, pathlib, re, sys, zipfile
 
-wheel, expected, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
-found = hashlib.sha256(pathlib.Path(wheel).read_bytes()).hexdigest()
+package, wheel, expected, folder = sys.argv[1], sys.argv[2], sys.argv[3], pathlib.Path(sys.argv[4])
+with open(wheel, "rb") as file:
+    found = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read()).hexdigest()
 if expected and found != expected:
     sys.exit(f"runtimes.sh: {wheel} has SHA-256 {found}, expected {expected}; nothing was installed")
-wanted = re.compile(r"^[^/]+/capi/(lib)?onnxruntime[^/]*\.(so|dylib|dll)[.\d]*$|(^|/)(LICENSE|ThirdPartyNotices)[^/]*$")
+LIBRARY = r"\.(so|dylib|dll|lib)[.\d]*$"
+# As in Python's own folder, where libtorch looks for CUDA's libraries; not what is for a GPU or for Python alone.
+AS_THEY_LIE = {
+    "torch": r"torch/(include/|version\.py$|lib/(?!.*(cuda|nvshmem|nvrtc|python|libshm))[^/]*" + LIBRARY + ")",
+    "nvidia-cuda-runtime": r"nvidia/.*/libcudart\.so[.\d]*$",
+    "nvidia-cuda-cupti": r"nvidia/.*/libcupti\.so[.\d]*$",
+}
+# The Python module is a library too, and twice as large.
+FLAT = {"onnxruntime": r"[^/]+/capi/(lib)?onnxruntime(?!.*pybind11)[^/]*" + LIBRARY}
+licence = re.compile(r"(^|/)(LICENSE|License|ThirdPartyNotices|NOTICE)[^/]*$")
+wanted, flat = re.compile(AS_THEY_LIE.get(package) or FLAT[package]), package in FLAT
+libraries = 0
 with zipfile.ZipFile(wheel) as archive:
-    for name in filter(wanted.search, archive.namelist()):
-        file = folder / name.rsplit("/", 1)[-1]
-        # The Python module is a library too, and twice as large.
-        if "pybind11" not in file.name:
-            file.write_bytes(archive.read(name))
-if not any("onnxruntime" in file.name and "providers" not in file.name for file in folder.iterdir()):
-    sys.exit(f"runtimes.sh: {wheel} holds no onnxruntime library of its own; take a newer version")
+    for name in archive.namelist():
+        if not (wanted.match(name) or licence.search(name)) or name.endswith("/"):
+            continue
+        file = folder / (name.rsplit("/", 1)[-1] if flat else name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(name) as source, open(file, "wb") as to:
+            while block := source.read(1 << 24):
+                to.write(block)
+        libraries += bool(re.search(LIBRARY, name)) and "providers" not in name
+if not libraries:
+    sys.exit(f"runtimes.sh: {wheel} holds no library of {package}; take another version")
 PYTHON
 }
 
 install() { # package version unpinned?
-  local package=$1 version=$2 unpinned=$3 machine tag hash work
+  local package=$1 version=$2 unpinned=$3 machine tags wheel name hash work
   local target="$root/$package/$version"
   if [[ -d $target ]]; then
     echo "$target"
     return
   fi
-  read -r machine tag <<<"$(platform)"
+  read -r machine tags <<<"$(platform)"
   [[ -n $machine ]] || exit 1
-  hash=$(pinned_hash "$package" "$version" "$machine")
-  if [[ -z $hash && $unpinned != yes ]]; then
+  if [[ -z $(pinned_hash "$package" "$version" "$machine") && $unpinned != yes ]]; then
     die "$package $version has no pinned hash for $machine; take one of: $(pinned_versions "$package" "$machine")or add --unpinned"
   fi
   need_pip
@@ -92,12 +125,18 @@ install() { # package version unpinned?
   work=$(mktemp -d "$root/$package/.fetch.XXXXXX")
   # shellcheck disable=SC2064  # the folder of this very call is meant
   trap "rm -rf '$work'" EXIT
-  # One Python version for all: the library does not depend on it, but its wheel's hash does.
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
-    --platform "$tag" --dest "$work" "$package==$version" ||
-    die "pip could not download $package $version for $tag"
   mkdir "$work/unpacked"
-  unpack "$work/"*.whl "$hash" "$work/unpacked"
+  for wheel in $(wheels "$package" "$version" "$machine"); do
+    name=${wheel%%==*}
+    hash=$(pinned_hash "$name" "${wheel##*==}" "$machine")
+    mkdir "$work/$name"
+    # One Python version for all: the library does not depend on it, but its wheel's hash does.
+    # shellcheck disable=SC2046  # one option for each tag
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
+      $(printf -- '--platform %s ' $tags) --dest "$work/$name" "$wheel" || die "pip could not download $wheel for $machine"
+    unpack "$name" "$work/$name/"*.whl "$hash" "$work/unpacked"
+    rm -rf "${work:?}/$name"
+  done
   # Another call may have been faster.
   [[ -d $target ]] || mv "$work/unpacked" "$target"
   rm -rf "$work"
@@ -113,14 +152,15 @@ main() {
   for argument in "$@"; do
     case $argument in
       --unpinned) unpinned=yes ;;
-      -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0" && exit ;;
+      -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit ;;
       -*) die "unknown option $argument; see --help" ;;
       *) if [[ -z $runtime ]]; then runtime=$argument; else version=$argument; fi ;;
     esac
   done
   case ${runtime:-ort} in
     ort) install onnxruntime "${version:-1.31.1}" "$unpinned" ;;
-    *) die "unknown runtime '$runtime'; there is: ort" ;;
+    torch) install torch "${version:-2.11.0}" "$unpinned" ;;
+    *) die "unknown runtime '$runtime'; there are: ort, torch" ;;
   esac
 }
 

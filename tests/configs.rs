@@ -15,7 +15,7 @@ fn configs() -> Vec<PathBuf> {
 fn every_config_makes_a_plan() {
     let host = Host::new();
     let configs = configs();
-    assert!(configs.len() >= 2);
+    assert!(configs.len() >= 4);
     for config in configs {
         let ended = host.run(&["plan", config.to_str().unwrap()]);
         assert!(ended.succeeds().stdout.contains(" runs in "), "{}", ended.stdout);
@@ -91,6 +91,31 @@ fn a_key_without_a_comment_of_its_own_is_found() {
     let (shown, explained) = keys_in(text);
     assert_eq!(shown.iter().collect::<Vec<_>>(), ["a", "b", "c", "t.d", "t.e"]);
     assert_eq!(explained.iter().collect::<Vec<_>>(), ["a", "t.e"]);
+}
+
+#[test]
+fn the_quantisation_study_is_one_study_in_two_sizes() {
+    let load = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(name);
+        inferhost::config::load(&path).unwrap()
+    };
+    let (study, small) = (load("cpu-quantization.toml"), load("cpu-quantization-small.toml"));
+    assert_eq!((&study.backends, &study.scenarios), (&small.backends, &small.scenarios));
+    for config in [&study, &small] {
+        assert_eq!((config.run.rounds, config.run.repetitions), (3, 1), "each run in its own process");
+        assert_eq!(config.baseline, "torch-fp32");
+    }
+    let [scenario] = study.scenarios.as_slice() else { panic!("{:?}", study.scenarios) };
+    assert_eq!((scenario.batch, scenario.prompt_tokens, scenario.new_tokens), (1, 10, 100));
+    // What runs on all threads runs on one, too.
+    let (one, all): (Vec<_>, Vec<_>) = study.backends.iter().partition(|b| b.name.ends_with("-t1"));
+    assert_eq!((one.len(), all.len()), (5, 5));
+    for (one, all) in one.into_iter().zip(all) {
+        let mut options = all.options.clone();
+        options.insert("threads".into(), 1.into());
+        assert_eq!((&one.plugin, &one.artifact, &one.options), (&all.plugin, &all.artifact, &options));
+        assert_eq!(one.name, format!("{}-t1", all.name));
+    }
 }
 
 #[test]

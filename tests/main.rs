@@ -7,6 +7,7 @@
 //! - `resume`: workers and hosts killed at random moments, Ctrl-C, two hosts on one folder
 //! - `mistakes`: what a user can get wrong, and the one line that says so
 //! - `configs`: every config in the repository
+//! - `telemetry`: what runs used, seen from outside while they run
 //! - `growth`: the host's memory, which does not depend on the number of runs
 #![expect(
     clippy::unwrap_used,
@@ -23,3 +24,4 @@ mod pipeline;
 mod prepare;
 mod resume;
 mod support;
+mod telemetry;

@@ -1,7 +1,7 @@
 //! From a config to a report on real runtimes, and one-off calls against what transformers computes in float64.
 
 use crate::support::{Host, TINY, config, faulty, has_onnx_runtime, shared};
-use inferhost::record::{Mode, Status};
+use inferhost::record::{DegradedKind, Mode, Stage, Status};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -199,8 +199,44 @@ fn a_library_that_is_no_plugin_is_incompatible_and_the_matrix_goes_on() {
     assert!(good.iter().all(|r| r.status == Status::Ok));
     for record in text {
         let degraded = record.degraded.unwrap();
-        assert_eq!(degraded.kind, inferhost::record::DegradedKind::Incompatible);
+        assert_eq!(degraded.kind, DegradedKind::Incompatible);
         assert!(degraded.message.contains("not a shared library"), "{}", degraded.message);
+    }
+}
+
+/// A host of its own, with no plugin beside it but `faulty`.
+#[test]
+fn a_plugin_of_ours_that_is_not_built_costs_its_own_runs() {
+    let host = Host::new();
+    let built = Path::new(env!("CARGO_BIN_EXE_inferhost"));
+    let (program, library) =
+        (host.path("inferhost"), format!("{DLL_PREFIX}inferhost_plugin_faulty{DLL_SUFFIX}"));
+    std::fs::copy(built, &program).unwrap();
+    std::fs::copy(built.parent().unwrap().join(&library), host.path(&library)).unwrap();
+    let run = |plugin: &str| {
+        let backends =
+            faulty("good", "") + &faulty("absent", "").replace("\"faulty\"", &format!("{plugin:?}"));
+        host.write("config.toml", &config("repetitions = 1", &backends));
+        let mut command = std::process::Command::new(&program);
+        command.args(["run", "config.toml", "--out", "out"]).current_dir(program.parent().unwrap());
+        command.env("INFERHOST_CACHE_DIR", host.path("cache")).env("XDG_DATA_HOME", host.path("data"));
+        command.env_remove("INFERHOST_PLUGIN_DIR").output().unwrap()
+    };
+    let mistyped = String::from_utf8(run("torhc").stderr).unwrap();
+    assert!(
+        mistyped.contains("backend `absent`: no plugin named `torhc` (did you mean `torch`?)"),
+        "{mistyped}"
+    );
+    let told = String::from_utf8(run("torch").stderr).unwrap();
+    assert!(told.contains("note: the plugin torch is not there: runs of absent are recorded as"), "{told}");
+    let (absent, good): (Vec<_>, Vec<_>) = host.records().into_iter().partition(|r| r.backend == "absent");
+    assert!(!good.is_empty() && absent.len() == good.len());
+    assert!(good.iter().all(|r| r.status == Status::Ok), "{good:?}");
+    for record in absent {
+        let degraded = record.degraded.unwrap();
+        let (kind, stage) = (DegradedKind::RuntimeMissing, Stage::Load);
+        assert_eq!((degraded.kind, degraded.stage), (kind, stage), "{}", degraded.message);
+        assert!(degraded.message.contains("cargo build --release -p inferhost-plugin-torch"));
     }
 }
 

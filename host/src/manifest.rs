@@ -98,6 +98,9 @@ pub struct BackendEntry {
     pub library: Option<String>,
     /// The options of the plugin, as resolved.
     pub options: Value,
+    /// Bytes on disk of what each model is opened from: the artifact, else the model's own weight files; a model that it
+    /// cannot open is absent.
+    pub disk_bytes: BTreeMap<String, u64>,
     /// What each model's session really used; a model whose session never opened is absent.
     pub session: BTreeMap<String, SessionInfo>,
 }
@@ -173,6 +176,7 @@ pub(crate) mod sample {
             device: "cpu".into(),
             precision: "f32".into(),
             threads: Some(2),
+            model_bytes: Some(20_149_248),
             ..SessionInfo::default()
         };
         BackendEntry {
@@ -181,6 +185,7 @@ pub(crate) mod sample {
             version: Some("0.1.0".into()),
             runtime: Some(name.into()),
             runtime_version: Some(runtime_version.into()),
+            disk_bytes: BTreeMap::from([("gpt2-5m".to_string(), 20_150_000)]),
             session: BTreeMap::from([("gpt2-5m".to_string(), info)]),
             ..BackendEntry::default()
         }

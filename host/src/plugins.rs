@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// The folders named by `INFERHOST_PLUGIN_DIR` are searched after those of `--plugin-dir`.
 pub const PLUGIN_DIR_VARIABLE: &str = "INFERHOST_PLUGIN_DIR";
 
+/// The plugins that come with inferhost. The name of one that is nowhere is no mistake: it was not built.
+pub const OWN: [&str; 3] = ["candle", "ort", "torch"];
+
 /// A plugin's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginFile {
@@ -31,6 +34,16 @@ pub enum FindError {
         "no plugin at {0}; give the path of a plugin's library, or a name that `inferhost backends` lists"
     )]
     NoFile(PathBuf),
+    /// One of [`OWN`], in no folder.
+    #[error(
+        "the plugin {name} is not there; build it with cargo build --release -p inferhost-plugin-{name}, or name its folder with --plugin-dir; searched {searched}"
+    )]
+    NotBuilt {
+        /// As asked.
+        name: String,
+        /// The folders.
+        searched: String,
+    },
     /// No file of that name in any folder.
     #[error(
         "no plugin named `{name}`{hint}; searched {searched}; found {found}; add its folder with --plugin-dir or {PLUGIN_DIR_VARIABLE}"
@@ -108,15 +121,21 @@ impl PluginFolders {
             });
         }
         let all = self.list();
-        let known = all.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
-        let hint = nearest(name_or_path, all.iter().map(|p| p.name.as_str()))
-            .map_or(String::new(), |name| format!(" (did you mean `{name}`?)"));
-        all.into_iter().find(|p| p.name == name_or_path).ok_or_else(|| FindError::NoName {
-            name: name_or_path.into(),
-            hint,
-            searched: self.0.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "),
-            found: if known.is_empty() { "none".into() } else { known },
-        })
+        let names: Vec<String> = all.iter().map(|p| p.name.clone()).collect();
+        let found = all.into_iter().find(|p| p.name == name_or_path);
+        found.ok_or_else(|| self.not_found(name_or_path, &names))
+    }
+
+    fn not_found(&self, name: &str, found: &[String]) -> FindError {
+        let name = name.to_string();
+        let searched = self.0.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
+        if OWN.contains(&name.as_str()) {
+            return FindError::NotBuilt { name, searched };
+        }
+        let known = found.iter().map(String::as_str).chain(OWN);
+        let hint = nearest(&name, known).map_or(String::new(), |near| format!(" (did you mean `{near}`?)"));
+        let found = if found.is_empty() { "none".into() } else { found.join(", ") };
+        FindError::NoName { name, hint, searched, found }
     }
 }
 
@@ -169,6 +188,10 @@ mod tests {
         library(a.path(), "candle");
         let folders = PluginFolders(vec![a.path().into()]);
         assert!(folders.find("kandle").unwrap_err().to_string().contains("did you mean `candle`"));
+        assert!(folders.find("torhc").unwrap_err().to_string().contains("did you mean `torch`"));
+        let not_built = folders.find("torch").unwrap_err();
+        assert!(matches!(not_built, FindError::NotBuilt { .. }), "{not_built}");
+        assert!(not_built.to_string().contains("-p inferhost-plugin-torch"), "{not_built}");
         assert!(matches!(folders.find("./none.so").unwrap_err(), FindError::NoFile(_)));
     }
 }

@@ -181,13 +181,26 @@ impl Stage {
     }
 }
 
-/// What the worker used, as far as it could be counted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What the worker used, as far as it could be counted. What is sampled is null where there were fewer than two samples:
+/// in runs of under some 200 ms, and without isolation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Telemetry {
-    /// Largest resident set of the worker so far, MB (10^6 bytes); null without a counter.
+    /// Largest resident set in the worker's life so far, opening and warm-ups included, MB (10^6 bytes); null without a
+    /// counter.
     pub rss_peak_mb: Option<f64>,
+    /// Resident set of the worker and the processes it started, during the call: mean of the samples, MB.
+    pub rss_mean_mb: Option<f64>,
+    /// The same, 90th percentile of the samples.
+    pub rss_p90_mb: Option<f64>,
     /// CPU time of the call over its latency, percent of one core; null without a counter.
     pub cpu_mean_pct: Option<f64>,
+    /// CPU of the worker and the processes it started, from one sample to the next, percent of one core: the largest.
+    pub cpu_peak_pct: Option<f64>,
+    /// The same, 90th percentile.
+    pub cpu_p90_pct: Option<f64>,
+    /// Samples taken while the call ran, 100 ms apart.
+    pub samples: u32,
     /// Null: no GPU counter is read yet.
     pub gpu: Option<serde_json::Value>,
 }
@@ -218,7 +231,11 @@ pub(crate) mod sample {
             tokens_processed: Some(8),
             throughput_tok_s: Some(4000.0),
             degraded: None,
-            telemetry: Some(Telemetry { rss_peak_mb: Some(212.0), cpu_mean_pct: Some(187.0), gpu: None }),
+            telemetry: Some(Telemetry {
+                rss_peak_mb: Some(212.0),
+                cpu_mean_pct: Some(187.0),
+                ..Telemetry::default()
+            }),
             output_digest: Some("aa".into()),
             started_at: "2026-11-20T16:00:00.123Z".into(),
             worker_pid: Some(4242),
@@ -240,6 +257,32 @@ pub(crate) mod sample {
         }
     }
 
+    /// A generation that took long enough to be sampled: 100 tokens in 2 s, the first after 50 ms.
+    pub(crate) fn long() -> Record {
+        let telemetry = Telemetry {
+            rss_peak_mb: Some(812.0),
+            rss_mean_mb: Some(790.0),
+            rss_p90_mb: Some(805.5),
+            cpu_mean_pct: Some(187.0),
+            cpu_peak_pct: Some(199.6),
+            cpu_p90_pct: Some(198.0),
+            samples: 19,
+            gpu: None,
+        };
+        Record {
+            scenario: "study".into(),
+            prompt_tokens: 10,
+            new_tokens: 100,
+            latency_ms: Some(2_000.0),
+            ttft_ms: Some(50.0),
+            token_ms: std::iter::once(50.0).chain([19.7; 99]).collect(),
+            tokens_processed: Some(110),
+            throughput_tok_s: Some(55.0),
+            telemetry: Some(telemetry),
+            ..generated()
+        }
+    }
+
     /// A run that was lost.
     pub(crate) fn degraded(kind: DegradedKind, message: &str) -> Record {
         let reason =
@@ -254,5 +297,17 @@ pub(crate) mod sample {
             output_digest: None,
             ..ok()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_an_older_host_is_read() {
+        let mut written = serde_json::to_value(sample::ok()).unwrap();
+        written["telemetry"] = serde_json::json!({"rss_peak_mb": 212.0, "cpu_mean_pct": 187.0, "gpu": null});
+        assert_eq!(serde_json::from_value::<Record>(written).unwrap(), sample::ok());
     }
 }

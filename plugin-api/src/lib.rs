@@ -7,7 +7,8 @@
 //! unloaded.
 //!
 //! A plugin author implements the two safe traits [`Backend`] and [`Session`], writes one line,
-//! `export_backend!(MyBackend);`, and tests the result with [`conformance`].
+//! `export_backend!(MyBackend);`, and tests the result with [`conformance`]. A plugin that computes a model's layers
+//! itself reads Hugging Face folders with [`hf`].
 //!
 //! ```
 //! use inferhost_plugin_api as api;
@@ -70,6 +71,7 @@ mod error;
 pub mod export;
 mod genai;
 mod graph_file;
+pub mod hf;
 pub mod load;
 mod logits;
 

@@ -2,7 +2,9 @@
 
 use super::group::{Call, Group, Scenario};
 use super::is_ok;
+use super::resources::Resources;
 use crate::accuracy::Verdict;
+use crate::manifest::Manifest;
 use crate::record::{DegradedKind, Record};
 use crate::stats::{Summary, summary};
 use serde::Serialize;
@@ -39,16 +41,19 @@ pub struct CellSummary {
     pub decode_tok_s: Summary,
     /// The worker's largest resident set, MB (10^6 bytes).
     pub rss_peak_mb: Option<f64>,
+    /// What the runs used.
+    pub resources: Resources,
     /// What the accuracy gate says of the backend on this model; none where it was not evaluated.
     pub accuracy: Option<Verdict>,
 }
 
 impl CellSummary {
-    pub(super) fn of(group: &Group<'_>) -> Self {
+    pub(super) fn of(group: &Group<'_>, manifest: &Manifest) -> Self {
         let ok: Vec<&Record> = group.records.iter().copied().filter(|record| is_ok(record)).collect();
         let over = |metric: fn(&Record) -> Option<f64>| -> Summary {
             summary(&ok.iter().filter_map(|record| metric(record)).collect::<Vec<_>>())
         };
+        let resources = Resources::of(&group.records).sized(manifest, group.key.model, group.key.backend);
         Self {
             model: group.key.model.into(),
             backend: group.key.backend.into(),
@@ -63,7 +68,8 @@ impl CellSummary {
             ttft_ms: over(|record| record.ttft_ms),
             tpot_ms: over(tpot_ms),
             decode_tok_s: over(decode_tok_s),
-            rss_peak_mb: over(|record| record.telemetry.as_ref()?.rss_peak_mb).max,
+            rss_peak_mb: resources.rss_peak_mb.max,
+            resources,
             accuracy: None,
         }
     }

@@ -9,12 +9,14 @@ mod agreement;
 mod cell;
 mod group;
 mod order;
+mod resources;
 mod table;
 
 pub use accuracy::Accuracy;
 pub use agreement::{Agreement, Difference};
 pub use cell::CellSummary;
 pub use group::{Call, Scenario};
+pub use resources::Resources;
 pub use table::{Table, TableRow};
 
 use crate::manifest::Manifest;
@@ -102,7 +104,7 @@ pub fn analyse(manifest: &Manifest, records: &Records) -> Analysis {
     let runs = first_of_each_run(&records.records);
     let groups = group::groups(manifest, &runs);
     let baseline = baseline(manifest, &groups);
-    let mut cells: Vec<CellSummary> = groups.iter().map(CellSummary::of).collect();
+    let mut cells: Vec<CellSummary> = groups.iter().map(|group| CellSummary::of(group, manifest)).collect();
     if let Some(baseline) = &baseline {
         table::compare(&mut cells, baseline);
     }

@@ -128,3 +128,19 @@ fn calls_come_in_reading_order() {
     let calls: Vec<String> = found.cells.iter().map(|cell| cell.call.to_string()).collect();
     assert_eq!(calls, ["prefill", "generate cached", "generate uncached", "logprobs"]);
 }
+
+#[test]
+fn what_runs_used_is_over_the_runs_that_were_sampled() {
+    let of_round = |round, record| Record { round, repetition: 0, ..record };
+    let mut unsampled = sample::long();
+    unsampled.telemetry = sample::ok().telemetry;
+    let mut third = sample::long();
+    third.telemetry.as_mut().unwrap().rss_p90_mb = Some(905.5);
+    let found = of(3, vec![of_round(0, sample::long()), of_round(1, unsampled), of_round(2, third)]);
+    let [cell] = found.cells.as_slice() else { panic!("{:?}", found.cells) };
+    let used = &cell.resources;
+    assert_eq!((cell.ok, used.sampled_runs(), used.rss_p90_mb.mean), (3, 2, Some(855.5)));
+    assert_eq!((used.rss_peak_mb.n, used.rss_peak_mb.mean, cell.rss_peak_mb), (3, Some(612.0), Some(812.0)));
+    assert_eq!((used.disk_bytes, used.model_bytes), (Some(20_150_000), Some(20_149_248)));
+    assert!(cell.latency_ms.sd.is_some() && cell.ttft_ms.sd.is_some(), "rounds are repetitions too");
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 type Column = (&'static str, fn(&CellSummary) -> String);
 
-const COLUMNS: [Column; 28] = [
+const COLUMNS: [Column; 39] = [
     ("model", |cell| cell.model.clone()),
     ("backend", |cell| cell.backend.clone()),
     ("scenario", |cell| cell.scenario.name.clone()),
@@ -29,11 +29,22 @@ const COLUMNS: [Column; 28] = [
     ("throughput_sd_tok_s", |cell| field(cell.throughput_tok_s.sd)),
     ("throughput_ratio", |cell| field(cell.throughput_ratio)),
     ("ttft_mean_ms", |cell| field(cell.ttft_ms.mean)),
+    ("ttft_sd_ms", |cell| field(cell.ttft_ms.sd)),
     ("ttft_median_ms", |cell| field(cell.ttft_ms.median)),
     ("tpot_mean_ms", |cell| field(cell.tpot_ms.mean)),
     ("tpot_median_ms", |cell| field(cell.tpot_ms.median)),
     ("decode_mean_tok_s", |cell| field(cell.decode_tok_s.mean)),
+    ("decode_sd_tok_s", |cell| field(cell.decode_tok_s.sd)),
+    ("disk_bytes", |cell| field(cell.resources.disk_bytes)),
+    ("model_bytes", |cell| field(cell.resources.model_bytes)),
     ("rss_peak_mb", |cell| field(cell.rss_peak_mb)),
+    ("rss_peak_mean_mb", |cell| field(cell.resources.rss_peak_mb.mean)),
+    ("rss_mean_mb", |cell| field(cell.resources.rss_mean_mb.mean)),
+    ("rss_p90_mb", |cell| field(cell.resources.rss_p90_mb.mean)),
+    ("cpu_mean_pct", |cell| field(cell.resources.cpu_mean_pct.mean)),
+    ("cpu_peak_pct", |cell| field(cell.resources.cpu_peak_pct.mean)),
+    ("cpu_p90_pct", |cell| field(cell.resources.cpu_p90_pct.mean)),
+    ("sampled_runs", |cell| cell.resources.sampled_runs().to_string()),
     ("accuracy", |cell| field(cell.accuracy.map(|verdict| verdict.name()))),
 ];
 

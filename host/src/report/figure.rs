@@ -12,12 +12,21 @@ pub(super) fn figure(value: Option<f64>) -> String {
 
 /// Median and standard deviation, to the median's precision; the median alone where one run has no deviation.
 pub(super) fn spread(summary: &Summary) -> String {
-    match (summary.median, summary.sd) {
-        (Some(median), Some(sd)) if median.is_finite() && sd.is_finite() => {
-            let decimals = decimals(median);
-            format!("{} ± {}", fixed(median, decimals), fixed(sd, decimals))
+    plus_minus(summary.median, summary.sd)
+}
+
+/// Mean and standard deviation in another unit, one of which is worth `1 / scale`; else as [`spread`].
+pub(super) fn mean_spread(summary: &Summary, scale: f64) -> String {
+    plus_minus(summary.mean.map(|mean| mean * scale), summary.sd.map(|sd| sd * scale))
+}
+
+fn plus_minus(middle: Option<f64>, sd: Option<f64>) -> String {
+    match (middle, sd) {
+        (Some(middle), Some(sd)) if middle.is_finite() && sd.is_finite() => {
+            let decimals = decimals(middle);
+            format!("{} ± {}", fixed(middle, decimals), fixed(sd, decimals))
         }
-        (median, _) => figure(median),
+        (middle, _) => figure(middle),
     }
 }
 
@@ -111,6 +120,7 @@ mod tests {
         assert_eq!(spread(&summary(&[1.9, 2.0, 2.1])), "2.00 ± 0.10");
         assert_eq!(spread(&summary(&[2.0])), "2.00");
         assert_eq!(spread(&summary(&[])), NONE);
+        assert_eq!(mean_spread(&summary(&[1500.0, 1700.0, 2500.0]), 1e-3), "1.90 ± 0.53");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod accuracy;
 mod csv;
 mod figure;
 mod markdown;
+mod resources;
 mod result;
 mod terminal;
 

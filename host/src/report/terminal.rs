@@ -2,6 +2,7 @@
 
 use super::accuracy::{corpus, difference, kl, limit, perplexity, top1};
 use super::figure::{NONE, figure, ratio, spread};
+use super::resources;
 use super::result::{headline, outputs, warnings};
 use crate::accuracy::{Evaluation, Verdict};
 use crate::analysis::{Accuracy, Analysis, CellSummary, DegradedGroup, Table};
@@ -64,6 +65,7 @@ pub(super) fn terminal(manifest: &Manifest, analysis: &Analysis, layout: Layout)
         let title = format!("\n{}, {}\n", one_line(table.model), table.call);
         text.push_str(&title);
         text.push_str(&print(&cells(&table, layout)));
+        text.push_str(&resources(&table, layout));
     }
     if !analysis.cells.is_empty() {
         text.push_str(&legend(analysis));
@@ -84,6 +86,9 @@ fn legend(analysis: &Analysis) -> String {
         text.push_str(&format!("; vs: throughput over that of {}", one_line(baseline)));
     }
     text.push('\n');
+    if resources::any(analysis) {
+        text.push_str(resources::LEGEND);
+    }
     if let Some(outputs) = outputs(&analysis.agreement) {
         text.push_str(&format!("{outputs}\n"));
     }
@@ -133,6 +138,30 @@ fn cell_row(scenario: String, cell: &CellSummary, generates: bool) -> Vec<String
     row.push(ratio(cell.throughput_ratio));
     row.push(format!("{}/{}", cell.ok, cell.recorded));
     row
+}
+
+fn resources(table: &Table<'_>, layout: Layout) -> String {
+    let mut text = String::new();
+    for row in resources::rows(table) {
+        let title = format!(
+            "{}, {}: resources, {} {}",
+            table.model,
+            table.call,
+            row.scenario.name,
+            row.scenario.shape()
+        );
+        let mut of_row = layout.table();
+        of_row.set_header(resources::header(table.call.mode));
+        for cell in resources::cells(row) {
+            let columns = resources::columns(cell, table.call.mode);
+            of_row.add_row(std::iter::once(one_line(&cell.backend)).chain(columns));
+        }
+        for column in of_row.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        text.push_str(&format!("\n{}\n{}", one_line(&title), print(&of_row)));
+    }
+    text
 }
 
 fn accuracy(accuracy: &Accuracy, layout: Layout) -> String {

@@ -102,6 +102,42 @@ fn csv_table() {
     insta::assert_snapshot!(String::from_utf8(table).unwrap());
 }
 
+/// A scenario long enough to be sampled, on one backend twice, on another once and too short the other time, and lost on
+/// a third; and one that is not long enough.
+fn sampled() -> Report {
+    let short = on("candle", 1, 180.0, sample::long());
+    let unsampled = Record { telemetry: sample::ok().telemetry, ..short };
+    let degraded = sample::degraded(DegradedKind::RuntimeMissing, "no plugin");
+    let Record { status, degraded, telemetry, latency_ms, .. } = degraded;
+    let (cell, backend) = ("gone study".to_string(), "gone".to_string());
+    let lost = Record { cell, backend, status, degraded, telemetry, latency_ms, ..sample::long() };
+    report_of(
+        manifest(6),
+        vec![
+            on("ort", 0, 9.0, sample::generated()),
+            on("ort", 0, 2_000.0, sample::long()),
+            on("ort", 1, 2_100.0, sample::long()),
+            on("candle", 0, 6_000.0, sample::long()),
+            unsampled,
+            lost,
+        ],
+    )
+}
+
+#[test]
+fn terminal_text_with_resources() {
+    insta::assert_snapshot!(sampled().terminal(Layout::Terminal { width: 100 }));
+}
+
+#[test]
+fn markdown_document_with_resources() {
+    let report = sampled();
+    let document = markdown::markdown(&report.manifest, &report.analysis);
+    let (results, rest) = document.split_once("## Backends").unwrap();
+    assert!(rest.trim_end().lines().last().unwrap().starts_with("- **Resources**"), "{rest}");
+    insta::assert_snapshot!(results);
+}
+
 #[test]
 fn doubled_and_missing_runs_are_told_apart() {
     let once = on("ort", 0, 2.0, sample::ok());

@@ -4,7 +4,7 @@ use super::setup::{ReadyBackend, SetupError};
 use super::{Event, Starter};
 use crate::config::{self, Config};
 use crate::digest;
-use crate::plugins::{PluginFile, PluginFolders};
+use crate::plugins::{FindError, PluginFile, PluginFolders};
 use crate::record::{Degraded, DegradedKind, Stage};
 use crate::worker::protocol::{Failure, Reply, Request};
 use crate::worker::{Lost, Worker};
@@ -23,7 +23,10 @@ pub(super) fn ready_backend(
     events: &mut dyn FnMut(Event<'_>),
 ) -> Result<ReadyBackend, SetupError> {
     let named = |source| SetupError::Plugin { backend: backend.name.clone(), source };
-    let file = folders.find(&backend.plugin).map_err(named)?;
+    let file = match folders.find(&backend.plugin) {
+        Err(missing @ FindError::NotBuilt { .. }) => return Ok(without_plugin(backend, &missing, events)),
+        found => found.map_err(named)?,
+    };
     for other in &file.shadowed {
         let (other, used) = (other.display(), file.path.display());
         events(Event::Note(format!("plugin {} is also at {other}; using {used}", file.name)));
@@ -48,7 +51,19 @@ pub(super) fn ready_backend(
         Err(Lost::Degraded(degraded)) => Err(degraded),
         Err(Lost::Interrupted) => return Err(SetupError::Interrupted),
     };
-    Ok(ReadyBackend { file, sha256, description })
+    Ok(ReadyBackend { file: Some(file), sha256: Some(sha256), description })
+}
+
+/// The rest of the matrix has its worth without the backend, whose runs are recorded for what they lack.
+fn without_plugin(
+    backend: &config::Backend,
+    missing: &FindError,
+    events: &mut dyn FnMut(Event<'_>),
+) -> ReadyBackend {
+    let lost = Degraded::new(DegradedKind::RuntimeMissing, Stage::Load, missing.to_string());
+    let (name, plugin, kind) = (&backend.name, &backend.plugin, lost.kind.name());
+    events(Event::Note(format!("the plugin {plugin} is not there: runs of {name} are recorded as {kind}")));
+    ReadyBackend { file: None, sha256: None, description: Err(lost) }
 }
 
 type Described = Result<Result<Description, Failure>, Lost>;

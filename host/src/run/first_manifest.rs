@@ -6,6 +6,7 @@ use crate::environment::Machine;
 use crate::environment::git::head_commit;
 use crate::manifest::{self, ArtifactEntry, BackendEntry, Manifest, ModelEntry};
 use crate::plan::Plan;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is known of `config`'s run before it begins.
@@ -46,22 +47,34 @@ fn models(config: &Config, setup: &Setup) -> Vec<ModelEntry> {
 }
 
 fn backends(config: &Config, setup: &Setup) -> Vec<BackendEntry> {
-    let entry = |(backend, ready): (&crate::config::Backend, &super::ReadyBackend)| {
+    let entry = |(b, (backend, ready)): (usize, (&crate::config::Backend, &super::ReadyBackend))| {
         let description = ready.description.as_ref().ok();
         BackendEntry {
             name: backend.name.clone(),
-            plugin: ready.file.name.clone(),
-            path: Some(ready.file.path.display().to_string()),
-            sha256: Some(ready.sha256.clone()),
+            plugin: ready.file.as_ref().map_or(&backend.plugin, |file| &file.name).clone(),
+            path: ready.file.as_ref().map(|file| file.path.display().to_string()),
+            sha256: ready.sha256.clone(),
             version: description.map(|d| d.version.clone()),
             runtime: description.map(|d| d.runtime.name.clone()),
             runtime_version: description.and_then(|d| d.runtime.version.clone()),
             library: description.and_then(|d| d.runtime.library.clone()),
             options: serde_json::Value::Object(backend.options.clone()),
-            session: std::collections::BTreeMap::new(),
+            disk_bytes: disk_bytes(config, setup, b),
+            session: BTreeMap::new(),
         }
     };
-    config.backends.iter().zip(&setup.backends).map(entry).collect()
+    config.backends.iter().zip(&setup.backends).enumerate().map(entry).collect()
+}
+
+/// By model, what the `backend` opens.
+fn disk_bytes(config: &Config, setup: &Setup, backend: usize) -> BTreeMap<String, u64> {
+    let models = config.models.iter().zip(&setup.models).enumerate();
+    let bytes = models.filter_map(|(m, (model, ready))| {
+        let prepared = setup.pairs.get(&(m, backend))?.as_ref().ok()?;
+        let artifact = prepared.artifact.as_ref().map(|artifact| artifact.bytes);
+        Some((model.name.clone(), artifact.unwrap_or(ready.resolved.bytes)))
+    });
+    bytes.collect()
 }
 
 fn artifacts(config: &Config, setup: &Setup) -> Vec<ArtifactEntry> {

@@ -47,10 +47,12 @@ pub fn open_worker(
 ) -> Result<Opened, NotOpen> {
     let prepared = setup.pairs[&pair].as_ref().map_err(|e| NotOpen::Reported(e.clone()))?;
     let backend = &config.backends[pair.1];
+    let no_plugin =
+        || NotOpen::Reported(Degraded::new(DegradedKind::RuntimeMissing, Stage::Load, "no plugin"));
+    let plugin = setup.backends[pair.1].file.as_ref().ok_or_else(no_plugin)?.path.clone();
     let mut worker = starter.start(log, &backend.env).map_err(NotOpen::Host)??;
     *pid = Some(worker.pid());
     let deadline = Duration::from_secs_f64(config.run.open_deadline_s);
-    let plugin = setup.backends[pair.1].file.path.clone();
     let mut session = None;
     for request in [Request::Load { plugin }, open_request(prepared, &backend.options)] {
         match worker.call(request, deadline)? {

@@ -39,10 +39,10 @@ pub struct ReadyModel {
 /// A backend with its plugin.
 #[derive(Debug)]
 pub struct ReadyBackend {
-    /// The plugin's file.
-    pub file: PluginFile,
+    /// The plugin's file; none where one of inferhost's own was not built.
+    pub file: Option<PluginFile>,
     /// SHA-256 of that file.
-    pub sha256: String,
+    pub sha256: Option<String>,
     /// What the plugin says of itself, or why it does not.
     pub description: Result<Description, Degraded>,
 }

@@ -3,6 +3,8 @@
 //! Every function takes what measurement gives: empty slices and values that are not finite get an answer (`None`
 //! where there is none), never a panic.
 
+mod quantile;
 mod summary;
 
+pub use quantile::quantile;
 pub use summary::{Summary, summary};

@@ -5,6 +5,7 @@ use super::protocol::{FromWorker, Reply, Request};
 use super::{Lost, StepListener, Worker, lost};
 use crate::interrupt;
 use crate::record::Stage;
+use crate::telemetry::Sampler;
 use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender};
 use ipc_channel::{IpcError, TryRecvError};
 use process_wrap::std::{ChildWrapper, CommandWrap};
@@ -42,6 +43,7 @@ pub struct ProcessWorker {
     requests: IpcSender<Request>,
     replies: IpcReceiver<FromWorker>,
     stage: Stage,
+    sampler: Sampler,
 }
 
 impl ProcessWorker {
@@ -54,7 +56,10 @@ impl ProcessWorker {
         let (server, name) = IpcOneShotServer::<FromWorker>::new()?;
         let mut process = Process::spawn(settings, &name)?;
         Ok(match process.connect(server, &name) {
-            Ok((requests, replies)) => Ok(Self { process, requests, replies, stage: Stage::Load }),
+            Ok((requests, replies)) => {
+                let sampler = Sampler::new(process.child.id());
+                Ok(Self { process, requests, replies, stage: Stage::Load, sampler })
+            }
             Err(lost) => Err(lost),
         })
     }
@@ -62,17 +67,26 @@ impl ProcessWorker {
     /// What `message` means for the call; none where it goes on.
     fn take(&mut self, message: FromWorker, step: &mut StepListener<'_>) -> Option<Reply> {
         match message {
-            FromWorker::Reply(reply) => Some(*reply),
+            FromWorker::Reply(reply) => Some(self.completed(*reply)),
             FromWorker::Step(tokens) => {
                 step(&tokens);
                 None
             }
             FromWorker::Entered(stage) => {
+                self.sampler.entered(stage);
                 self.stage = stage;
                 None
             }
             FromWorker::Ready(_) | FromWorker::NeverCame => None,
         }
+    }
+
+    /// With what was seen of a run from here.
+    fn completed(&self, mut reply: Reply) -> Reply {
+        if let Reply::Ran(result) = &mut reply {
+            self.sampler.complete(&mut result.telemetry);
+        }
+        reply
     }
 
     /// The reply that a worker sent before it ended, if it did.
@@ -95,6 +109,7 @@ impl Worker for ProcessWorker {
     ) -> Result<Reply, Lost> {
         let start = Instant::now();
         self.stage = request.first_stage();
+        self.sampler.reset();
         if self.requests.send(request).is_err() {
             return Err(self.process.lost(self.stage));
         }
@@ -118,6 +133,7 @@ impl Worker for ProcessWorker {
             if start.elapsed() > deadline {
                 return Err(self.process.timed_out(self.stage, deadline));
             }
+            self.sampler.look();
         }
     }
 

@@ -63,10 +63,15 @@ fn stop_tokens(subject: &mut Subject<'_>) -> Checked {
         let steps = record(subject, &GenerateOptions { stop_tokens: stops[..].into(), ..options }, None)?;
         let found = steps.by_row(rows, subject.golden.vocab_size)?;
         for (row, free) in free.iter().enumerate() {
-            let end = free.iter().position(|&id| id == stop).map_or(free.len(), |at| at + 1);
-            require(found[row] == free[..end], || {
-                format!("row {row} gave {:?}, expected {:?} (stop token {stop})", found[row], &free[..end])
+            let (found, prompt) = (&found[row], &subject.golden.prompts[row]);
+            let stopped = found.iter().position(|&id| id == stop).map_or(free.len(), |at| at + 1);
+            require(found.len() == stopped, || {
+                format!("row {row} gave {found:?}, which does not end at the stop token {stop}")
             })?;
+            let end = free.iter().position(|&id| id == stop).map_or(free.len(), |at| at + 1);
+            subject
+                .same_tokens(prompt, found, &free[..end])
+                .map_err(|Failure(problem)| Failure(format!("row {row}: {problem}")))?;
         }
         let ordered = steps.taken.iter().all(|step| step.is_sorted_by(|a, b| a.row < b.row));
         let longest = found.iter().map(Vec::len).max().unwrap_or(0);

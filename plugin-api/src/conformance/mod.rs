@@ -69,6 +69,11 @@ impl Tolerance {
     pub const F32: Self = Self { logits: 2e-5, logprobs: 2e-5 };
     /// For a runtime that computes in f64 throughout.
     pub const F64: Self = Self { logits: 1e-9, logprobs: 1e-9 };
+    /// For a runtime that computes in bfloat16, which keeps 8 bits of a number. Of the golden cases' logits, which
+    /// are a few units large, that is what transformers itself is off by in bfloat16, twice over.
+    pub const BF16: Self = Self { logits: 0.3, logprobs: 0.3 };
+    /// For a runtime whose matrices have 8 bits, on the golden cases.
+    pub const INT8: Self = Self { logits: 0.8, logprobs: 0.8 };
 }
 
 type ModelCheck = (&'static str, fn(&mut Subject<'_>) -> Checked);

@@ -5,19 +5,11 @@ use crate::linear::split;
 use crate::ops::CausalSoftmax;
 use crate::product::product;
 use candle_core::{D, DType, Device, Result, Tensor};
+use inferhost_plugin_api::hf::Heads;
 use rayon::prelude::*;
 
 /// Fewer multiplications than this are not worth waking another thread for.
 const SERIAL_BELOW: usize = 64 * 1024;
-
-/// The heads of every layer of a model.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Heads {
-    pub(crate) queries: usize,
-    /// Heads of keys, and of values; each serves as many heads of queries.
-    pub(crate) keys: usize,
-    pub(crate) width: usize,
-}
 
 /// How one layer attends.
 pub(crate) struct Attention {

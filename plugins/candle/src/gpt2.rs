@@ -1,12 +1,12 @@
 //! The layers of GPT-2.
 
-use crate::attention::{Attention, Heads, PackedRows};
-use crate::config::{Activation, Gpt2Config};
+use crate::attention::{Attention, PackedRows};
 use crate::linear::{Linear, bytes};
 use crate::model::{Decoder, Loaded};
 use crate::ops::LayerNorm;
 use crate::weights::Weights;
 use candle_core::{Device, Result, Tensor};
+use inferhost_plugin_api::hf::{Activation, Gpt2Config, Heads};
 
 /// Position embedding, blocks and last norm.
 pub(crate) struct Gpt2 {
@@ -36,7 +36,7 @@ struct Norm {
 impl Gpt2 {
     pub(crate) fn load(config: &Gpt2Config, weights: &mut Weights, threads: usize) -> Loaded<Self> {
         let wpe = weights.decoder("wpe.weight", &[config.n_positions, config.n_embd])?;
-        let heads = Heads { queries: config.n_head, keys: config.n_head, width: config.head_dim() };
+        let heads = config.heads();
         let blocks = (0..config.n_layer).map(|layer| Block::load(config, heads, weights, layer, threads));
         let blocks = blocks.collect::<Loaded<_>>()?;
         let ln_f = Norm::load(weights, "ln_f", config)?;

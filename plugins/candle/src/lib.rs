@@ -5,7 +5,6 @@
 //! library on the machine, so it also runs where nothing else does.
 
 mod attention;
-mod config;
 mod gpt2;
 mod linear;
 mod llama;
@@ -17,7 +16,7 @@ mod threads;
 mod weights;
 
 use candle_core::DType;
-use config::Config;
+use inferhost_plugin_api::hf::Config;
 use inferhost_plugin_api::{
     Backend, Description, Error, ErrorKind, ModelForm, OpenRequest, OptionDescription, Runtime, SessionInfo,
     export_backend, parse_options,

@@ -1,12 +1,12 @@
 //! A linear layer. A product with one row of states is bound by reading the weights, and candle runs it on one
 //! thread; here it runs in bands of columns, one to a thread.
 
-use crate::config::Activation;
 use crate::ops::{Add, AddBias, AddResidual, Real, with_values};
 use crate::product::product;
 use crate::weights::Weights;
 use candle_core::{DType, Device, Result, Tensor};
 use inferhost_plugin_api::Error;
+use inferhost_plugin_api::hf::Activation;
 use rayon::prelude::*;
 
 /// Fewer weights than this are not worth waking another thread for.

@@ -1,13 +1,13 @@
 //! The layers of the Llama family. Projections that see the same states are one product: queries, keys and values;
 //! the MLP's gate and its other half.
 
-use crate::attention::{Attention, Heads, PackedRows};
-use crate::config::{Activation, LlamaConfig, Rope};
+use crate::attention::{Attention, PackedRows};
 use crate::linear::{Linear, bytes};
 use crate::model::{Decoder, Loaded};
 use crate::ops::{Gate, RmsNorm, Rotate};
 use crate::weights::Weights;
 use candle_core::{Device, Result, Tensor};
+use inferhost_plugin_api::hf::{Activation, Heads, LlamaConfig, Rope};
 
 /// Layers and last norm.
 pub(crate) struct Llama {

@@ -1,8 +1,7 @@
 //! A causal language model: token embedding, decoder, head. The tokens of all rows lie packed one after another, so a
 //! batch is never padded: the layers see `[tokens, width]`, and attention alone works row by row.
 
-use crate::attention::{Heads, PackedRows, RowCache};
-use crate::config::Config;
+use crate::attention::{PackedRows, RowCache};
 use crate::gpt2::Gpt2;
 use crate::internal;
 use crate::linear::{Linear, bytes};
@@ -10,6 +9,7 @@ use crate::llama::Llama;
 use crate::weights::Weights;
 use candle_core::{Device, Result, Tensor};
 use inferhost_plugin_api::Error;
+use inferhost_plugin_api::hf::{Config, Heads};
 
 pub(crate) type Loaded<T> = std::result::Result<T, Error>;
 

@@ -4,6 +4,7 @@ mod accuracy;
 mod results;
 mod setup;
 
+use super::resources;
 use super::result::{headline, outputs, warnings};
 use crate::analysis::Analysis;
 use crate::manifest::Manifest;
@@ -36,6 +37,9 @@ pub(super) fn markdown(manifest: &Manifest, analysis: &Analysis) -> String {
     text.push_str(&results::outputs(&analysis.agreement));
     text.push_str(&setup::setup(manifest));
     text.push_str(HOW_TO_READ);
+    if resources::any(analysis) {
+        text.push_str(resources::HOW_TO_READ);
+    }
     text
 }
 

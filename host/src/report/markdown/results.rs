@@ -6,6 +6,7 @@ use crate::manifest::Manifest;
 use crate::record::Mode;
 use crate::report::accuracy::mark;
 use crate::report::figure::{NONE, count, figure, ratio, spread};
+use crate::report::resources;
 use crate::report::result::kinds;
 use crate::text::{clipped, markdown};
 
@@ -21,6 +22,7 @@ pub(super) fn models(manifest: &Manifest, analysis: &Analysis) -> String {
         }
         text.push_str(&format!("### {}\n\n", table.call));
         text.push_str(&cells(&table, analysis));
+        text.push_str(&resources(&table));
     }
     text
 }
@@ -68,6 +70,27 @@ fn cell_text(cell: &CellSummary, mode: Mode) -> String {
         lines.push(format!("degraded: {reasons} of {} runs", count(cell.recorded)));
     }
     lines.join("<br>")
+}
+
+/// What runs used, a table for each scenario; the terminal's columns, and the weights in memory.
+fn resources(of: &Table<'_>) -> String {
+    let mode = of.call.mode;
+    let mut names = header(&resources::header(mode));
+    names.insert(2, "weights MB".into());
+    let mut text = String::new();
+    for row in resources::rows(of) {
+        let rows: Vec<Vec<String>> = resources::cells(row)
+            .map(|cell| {
+                let mut columns = resources::columns(cell, mode);
+                columns.insert(0, markdown(&cell.backend));
+                columns.insert(2, resources::megabytes(cell.resources.model_bytes));
+                columns
+            })
+            .collect();
+        let title = format!("{} {}", markdown(&row.scenario.name), row.scenario.shape());
+        text.push_str(&format!("#### Resources: {title}\n\n{}", table(&names, 1, &rows)));
+    }
+    text
 }
 
 /// What was lost and why; nothing where nothing was.

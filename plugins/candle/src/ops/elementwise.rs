@@ -1,8 +1,8 @@
 //! What works value by value: biases, activations, gates and sums.
 
 use super::{Real, dense, dense_mut, each_row};
-use crate::config::Activation;
 use candle_core::{CpuStorage, CustomOp1, InplaceOp2, InplaceOp3, Layout, Result, Shape, WithDType, bail};
+use inferhost_plugin_api::hf::Activation;
 
 /// x = x + bias over the last dimension, then the activation.
 pub(crate) struct AddBias {

@@ -1,6 +1,6 @@
 //! Keys of a JSON object where absent and null mean different things; what is wrong is said with key and value.
 
-use inferhost_plugin_api::Error;
+use crate::Error;
 use serde_json::{Map, Value};
 
 /// An object of `config.json`.

@@ -5,7 +5,7 @@
 //! are part of the model, and of the oracle: each step here rounds to `f32` where it does there.
 
 use super::keys::Keys;
-use inferhost_plugin_api::Error;
+use crate::Error;
 use serde_json::Value;
 use std::f64::consts::PI;
 
@@ -13,7 +13,7 @@ const KINDS: &str = "default, linear, dynamic, llama3 or yarn";
 
 /// The angle of each pair of a head's elements, per position.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Rope {
+pub struct Rope {
     /// Radians per position, one for each pair.
     inv_freq: Vec<f32>,
     /// Cosines and sines are multiplied by it.
@@ -60,7 +60,7 @@ impl Rope {
     }
 
     /// Cosines and sines at `positions`, `[positions, head_dim / 2]` each.
-    pub(crate) fn at(&self, positions: &[u32]) -> (Vec<f32>, Vec<f32>) {
+    pub fn at(&self, positions: &[u32]) -> (Vec<f32>, Vec<f32>) {
         let angles =
             positions.iter().flat_map(|&p| self.inv_freq.iter().map(move |f| f64::from(f * p as f32)));
         // Through f64: correctly rounded, so the same on every machine.

@@ -1,21 +1,30 @@
 //! GPT-2's keys.
 
-use super::{Activation, activation, size};
-use inferhost_plugin_api::Error;
+use super::config::{Activation, Heads, activation, size};
+use crate::Error;
 use serde::Deserialize;
 
 /// The shape of a GPT-2 model.
 #[derive(Debug, Clone)]
-pub(crate) struct Gpt2Config {
-    pub(crate) vocab_size: usize,
-    pub(crate) n_positions: usize,
-    pub(crate) n_embd: usize,
-    pub(crate) n_layer: usize,
-    pub(crate) n_head: usize,
-    pub(crate) n_inner: usize,
-    pub(crate) activation: Activation,
-    pub(crate) layer_norm_epsilon: f64,
-    pub(crate) tie_word_embeddings: bool,
+pub struct Gpt2Config {
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Most positions of one row; rows of the position embedding.
+    pub n_positions: usize,
+    /// Width of the states, a multiple of `n_head`.
+    pub n_embd: usize,
+    /// Number of layers.
+    pub n_layer: usize,
+    /// Heads of every layer.
+    pub n_head: usize,
+    /// Width inside the feed-forward layers.
+    pub n_inner: usize,
+    /// The key `activation_function`.
+    pub activation: Activation,
+    /// What layer norms add to the variance.
+    pub layer_norm_epsilon: f64,
+    /// Whether the head is the token embedding.
+    pub tie_word_embeddings: bool,
     scale_attn_weights: bool,
     scale_attn_by_inverse_layer_idx: bool,
 }
@@ -73,13 +82,18 @@ impl Gpt2Config {
         })
     }
 
+    /// The heads of every layer, as many of keys as of queries.
+    pub fn heads(&self) -> Heads {
+        Heads { queries: self.n_head, keys: self.n_head, width: self.head_dim() }
+    }
+
     /// The width of one attention head.
-    pub(crate) fn head_dim(&self) -> usize {
+    pub fn head_dim(&self) -> usize {
         self.n_embd / self.n_head
     }
 
     /// What the attention scores of layer `layer` are multiplied with.
-    pub(crate) fn attention_scale(&self, layer: usize) -> f64 {
+    pub fn attention_scale(&self, layer: usize) -> f64 {
         let by_width = if self.scale_attn_weights { (self.head_dim() as f64).sqrt() } else { 1.0 };
         let by_layer = if self.scale_attn_by_inverse_layer_idx { (layer + 1) as f64 } else { 1.0 };
         1.0 / (by_width * by_layer)
@@ -89,7 +103,7 @@ impl Gpt2Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use inferhost_plugin_api::ErrorKind;
+    use crate::ErrorKind;
     use serde_json::json;
 
     fn resolve(config: serde_json::Value) -> Result<Gpt2Config, Error> {

@@ -1,9 +1,9 @@
 //! The keys of Llama, Mistral and Qwen2 models: one architecture with different defaults.
 
+use super::Rope;
+use super::config::{Activation, Heads, activation};
 use super::keys::Keys;
-use super::{Activation, Rope, activation};
-use crate::attention::Heads;
-use inferhost_plugin_api::Error;
+use crate::Error;
 use serde_json::Value;
 
 /// More is a damaged file, and would overflow later arithmetic.
@@ -15,22 +15,35 @@ const MOST_POSITIONS: usize = 1 << 24;
 
 /// The shape of a model of the Llama family.
 #[derive(Debug, Clone)]
-pub(crate) struct LlamaConfig {
-    pub(crate) vocab_size: usize,
-    pub(crate) positions: usize,
-    pub(crate) width: usize,
-    pub(crate) layers: usize,
-    pub(crate) heads: Heads,
-    pub(crate) inner: usize,
-    pub(crate) activation: Activation,
-    pub(crate) eps: f64,
-    pub(crate) rope: Rope,
-    pub(crate) qkv_bias: bool,
-    pub(crate) output_bias: bool,
-    pub(crate) mlp_bias: bool,
-    pub(crate) tie_word_embeddings: bool,
+pub struct LlamaConfig {
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Most positions of one row, `max_position_embeddings`.
+    pub positions: usize,
+    /// Width of the states, `hidden_size`.
+    pub width: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// The heads of every layer; all of them together need not be as wide as the states.
+    pub heads: Heads,
+    /// Width inside the MLP, `intermediate_size`.
+    pub inner: usize,
+    /// Of the MLP's gate, `hidden_act`.
+    pub activation: Activation,
+    /// What RMS norms add to the mean square, `rms_norm_eps`.
+    pub eps: f64,
+    /// How queries and keys turn with their positions.
+    pub rope: Rope,
+    /// Whether the projections to queries, keys and values have biases.
+    pub qkv_bias: bool,
+    /// Whether the attention's output projection has a bias.
+    pub output_bias: bool,
+    /// Whether the MLP's projections have biases.
+    pub mlp_bias: bool,
+    /// Whether the head is the token embedding.
+    pub tie_word_embeddings: bool,
     /// One per layer: how many positions up to its own a query sees; none where it sees all of them.
-    pub(crate) windows: Vec<Option<usize>>,
+    pub windows: Vec<Option<usize>>,
 }
 
 /// Which of transformers' configurations says what an absent key means.
@@ -174,8 +187,8 @@ fn sliding_layers(keys: &Keys<'_>, layers: usize, used: bool) -> Result<Vec<bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use inferhost_plugin_api::ErrorKind;
+    use crate::ErrorKind;
+    use crate::hf::Config;
     use serde_json::json;
 
     fn read(config: &Value) -> Result<LlamaConfig, Error> {

@@ -1,0 +1,64 @@
+//! What the runs of one cell used: disk, memory, processor.
+
+use super::is_ok;
+use crate::manifest::Manifest;
+use crate::record::{Record, Telemetry};
+use crate::stats::{Summary, summary};
+use serde::Serialize;
+
+/// Over the ok runs of one cell. Sizes are of its model and backend.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Resources {
+    /// Bytes on disk of what the backend opens; none where the manifest does not say.
+    pub disk_bytes: Option<u64>,
+    /// Bytes of weights as the runtime holds them; none where it does not say.
+    pub model_bytes: Option<u64>,
+    /// The worker's largest resident set up to the end of a run, MB (10^6 bytes).
+    pub rss_peak_mb: Summary,
+    /// A run's mean of sampled resident sets, MB. `n` counts the runs that lasted for enough samples, as below.
+    pub rss_mean_mb: Summary,
+    /// A run's 90th percentile of them, MB.
+    pub rss_p90_mb: Summary,
+    /// CPU time of a run over its latency, percent of one core.
+    pub cpu_mean_pct: Summary,
+    /// A run's largest sampled CPU, percent of one core.
+    pub cpu_peak_pct: Summary,
+    /// A run's 90th percentile of it.
+    pub cpu_p90_pct: Summary,
+}
+
+impl Resources {
+    pub(super) fn of(records: &[&Record]) -> Self {
+        let ok: Vec<&Telemetry> = records
+            .iter()
+            .filter(|record| is_ok(record))
+            .filter_map(|record| record.telemetry.as_ref())
+            .collect();
+        let over = |metric: fn(&Telemetry) -> Option<f64>| -> Summary {
+            summary(&ok.iter().filter_map(|telemetry| metric(telemetry)).collect::<Vec<_>>())
+        };
+        Self {
+            disk_bytes: None,
+            model_bytes: None,
+            rss_peak_mb: over(|telemetry| telemetry.rss_peak_mb),
+            rss_mean_mb: over(|telemetry| telemetry.rss_mean_mb),
+            rss_p90_mb: over(|telemetry| telemetry.rss_p90_mb),
+            cpu_mean_pct: over(|telemetry| telemetry.cpu_mean_pct),
+            cpu_peak_pct: over(|telemetry| telemetry.cpu_peak_pct),
+            cpu_p90_pct: over(|telemetry| telemetry.cpu_p90_pct),
+        }
+    }
+
+    /// With the sizes that `manifest` has.
+    pub(super) fn sized(self, manifest: &Manifest, model: &str, backend: &str) -> Self {
+        let entry = manifest.backends.iter().find(|entry| entry.name == backend);
+        let disk_bytes = entry.and_then(|entry| entry.disk_bytes.get(model).copied());
+        let model_bytes = entry.and_then(|entry| entry.session.get(model)?.model_bytes);
+        Self { disk_bytes, model_bytes, ..self }
+    }
+
+    /// Runs that lasted for enough samples.
+    pub fn sampled_runs(&self) -> usize {
+        self.rss_p90_mb.n.max(self.cpu_p90_pct.n)
+    }
+}

@@ -1,0 +1,130 @@
+//! A causal language model: token embedding, decoder, head.
+
+use crate::attention::{Attention, KvCache, Span};
+use crate::error::Outcome;
+use crate::gpt2::Gpt2;
+use crate::linear::{Coverage, Linear, Storage, bytes};
+use crate::llama::Llama;
+use crate::weights::Weights;
+use inferhost_plugin_api::hf::{Config, Heads};
+use tch::{Device, Kind, Tensor};
+
+/// What an architecture does between the token embedding and the head.
+pub(crate) trait Decoder {
+    /// Token embeddings, `[rows, tokens, width]`, to the states after the last layer, `[rows * tokens, width]`.
+    fn forward(&self, embedded: Tensor, attention: &mut Attention<'_>) -> Outcome<Tensor>;
+
+    /// The last norm: what the head sees of states.
+    fn norm(&self, states: &Tensor) -> Outcome<Tensor>;
+
+    /// Number of layers, and the heads of each.
+    fn shape(&self) -> (usize, Heads);
+
+    /// Bytes of its weights, as they are kept.
+    fn bytes(&self) -> usize;
+}
+
+/// Where weights come from, and the form they take.
+pub(crate) struct Loader {
+    pub(crate) weights: Weights,
+    storage: Storage,
+    coverage: Coverage,
+}
+
+impl Loader {
+    pub(crate) fn new(weights: Weights, storage: Storage) -> Self {
+        Self { weights, storage, coverage: Coverage::default() }
+    }
+
+    /// A layer from `weight` `[outputs, inputs]`.
+    pub(crate) fn linear(&mut self, weight: &Tensor, bias: Option<Tensor>) -> Outcome<Linear> {
+        let linear = Linear::new(weight, bias, self.storage, self.weights.kind(), self.weights.device())?;
+        self.coverage.add(linear.precision(), weight.numel());
+        Ok(linear)
+    }
+}
+
+/// The weights, as the forward pass uses them.
+pub(crate) struct Model {
+    config: Config,
+    embedding: Tensor,
+    decoder: Box<dyn Decoder>,
+    head: Linear,
+    kind: Kind,
+    device: Device,
+    coverage: Coverage,
+}
+
+impl Model {
+    /// Reads every tensor, one at a time.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a tensor that is missing or has the wrong shape, `OutOfMemory`.
+    pub(crate) fn load(config: Config, mut from: Loader) -> Outcome<Self> {
+        let shape = [config.vocab_size(), config.width()];
+        let name = match &config {
+            Config::Gpt2(_) => "wte.weight",
+            Config::Llama(_) => "embed_tokens.weight",
+        };
+        let stored = from.weights.matrix(name, &shape)?;
+        // The largest goes first, while nothing else takes memory.
+        let head = match config.is_tied() {
+            true => from.linear(&stored, None)?,
+            false => {
+                let head = from.weights.head("lm_head.weight", &shape)?;
+                from.linear(&head, None)?
+            }
+        };
+        let embedding = from.weights.placed(&stored)?;
+        drop(stored);
+        let decoder: Box<dyn Decoder> = match &config {
+            Config::Gpt2(config) => Box::new(Gpt2::load(config, &mut from)?),
+            Config::Llama(config) => Box::new(Llama::load(config, &mut from)?),
+        };
+        let (kind, device) = (from.weights.kind(), from.weights.device());
+        Ok(Self { config, embedding, decoder, head, kind, device, coverage: from.coverage })
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What the matrices are stored in.
+    pub(crate) fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Bytes of all weights, as they are kept: a tied head whose layout is another than the embedding's counts too.
+    pub(crate) fn bytes(&self) -> usize {
+        bytes(&self.embedding) + self.decoder.bytes() + self.head.bytes()
+    }
+
+    /// An empty cache.
+    pub(crate) fn cache(&self, rows: i64, capacity: i64) -> Outcome<KvCache> {
+        let (layers, heads) = self.decoder.shape();
+        KvCache::new(layers, heads, rows, capacity, (self.kind, self.device))
+    }
+
+    /// Runs token ids `[rows, tokens]` that stand at `span`, and returns the states after the last layer,
+    /// `[rows * tokens, width]`. Keys and values go into `cache` where there is one.
+    pub(crate) fn forward(&self, ids: &Tensor, span: &Span, cache: Option<&KvCache>) -> Outcome<Tensor> {
+        let embedded = Tensor::f_embedding(&self.embedding, ids, -1, false, false)?;
+        let mut attention = Attention::new(span, cache, self.decoder.shape().1);
+        self.decoder.forward(embedded, &mut attention)
+    }
+
+    /// The logits of states, `[states, vocab_size]`, in f32 or f64.
+    pub(crate) fn logits(&self, states: &Tensor) -> Outcome<Tensor> {
+        let logits = self.head.forward(&self.decoder.norm(states)?)?;
+        let wide = if self.kind == Kind::Double { Kind::Double } else { Kind::Float };
+        Ok(logits.f_to_kind(wide)?)
+    }
+}
