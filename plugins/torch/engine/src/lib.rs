@@ -7,6 +7,7 @@ mod gpt2;
 mod linear;
 mod llama;
 mod model;
+mod opened;
 #[path = "../../src/options.rs"]
 #[expect(
     dead_code,
@@ -14,6 +15,7 @@ mod model;
     reason = "the other half checks and describes them, and shows them to its users"
 )]
 mod options;
+mod program;
 mod session;
 mod shim;
 mod weights;
@@ -24,6 +26,7 @@ use inferhost_plugin_api::{
 };
 use linear::Storage;
 use model::{Loader, Model};
+use opened::Opened;
 use options::{Device, Dtype, Options, Quantize};
 use serde_json::Value;
 use session::TorchSession;
@@ -37,7 +40,7 @@ struct Engine;
 export_backend!(Engine);
 
 impl Backend for Engine {
-    type Session = TorchSession;
+    type Session = Opened;
 
     fn describe(_: &Value) -> Result<Description, Error> {
         Ok(Description {
@@ -46,16 +49,25 @@ impl Backend for Engine {
             runtime: Runtime { name: "libtorch".into(), version: None, library: None, problem: None },
             devices: Vec::new(),
             precisions: Vec::new(),
-            forms: vec![ModelForm::HuggingFace],
+            forms: vec![ModelForm::HuggingFace, ModelForm::TorchScript, ModelForm::AotInductor],
             options: Vec::new(),
         })
     }
 
-    fn open(request: &OpenRequest<'_>) -> Result<TorchSession, Error> {
+    fn open(request: &OpenRequest<'_>) -> Result<Opened, Error> {
         let options: Options = request.parse_options()?;
-        if request.form != ModelForm::HuggingFace {
-            let found = request.form.name();
-            return Err(Error::unsupported(format!("torch opens the form \"hf\", not \"{found}\"")));
+        match request.form {
+            ModelForm::HuggingFace => {}
+            ModelForm::TorchScript | ModelForm::AotInductor => {
+                let device = device(&options)?;
+                return Ok(Opened::Program(program::open(request, &options, device)?.into()));
+            }
+            other => {
+                let found = other.name();
+                return Err(Error::unsupported(format!(
+                    "torch opens the forms \"hf\", \"torchscript\" and \"aotinductor\", not \"{found}\""
+                )));
+            }
         }
         let config = Config::read(request.path)?;
         let device = device(&options)?;
@@ -70,7 +82,7 @@ impl Backend for Engine {
         shim::return_memory(false);
         let model = model?;
         let info = info(&model, &options, storage);
-        Ok(TorchSession::new(model, info, threads))
+        Ok(Opened::Layers(TorchSession::new(model, info, threads).into()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The safe side of `shim/*.cpp`: what tch lacks of libtorch. All `unsafe` of this crate is here.
 
+pub(crate) mod program;
+
 use crate::error::{Fault, Outcome};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
