@@ -10,22 +10,27 @@ use {inferhost_plugin_api::ErrorKind, std::fs, std::io::Write, std::path::PathBu
 #[cfg(target_os = "linux")]
 const STAND_IN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libtorch.so"));
 
-/// Loads `libtorch.so`: libtorch's own, or, where half of what it pulls is not installed, ours.
+/// Loads `libtorch.so`: libtorch's own, or, where half of what it pulls is not installed, ours. Ours too on the CPU where
+/// libtorch has CUDA: its libraries would take 300 MB that the same model in other forms does not.
 ///
 /// # Errors
 /// `RuntimeMissing` where neither loads.
 #[cfg(target_os = "linux")]
-pub(super) fn load() -> Result<(), Error> {
-    let Some(own) = library_folder().map(|folder| folder.join("libtorch.so")).filter(|own| own.is_file())
-    else {
+pub(super) fn load(on_cpu: bool) -> Result<(), Error> {
+    let folder = library_folder().unwrap_or_default();
+    let own = folder.join("libtorch.so");
+    if !own.is_file() {
         return stand_in("there is no libtorch.so beside libtorch_cpu.so");
-    };
+    }
+    if on_cpu && folder.join("libtorch_cuda.so").is_file() {
+        return stand_in("the one here is for CUDA");
+    }
     load_library(&own).or_else(|reason| stand_in(&reason))
 }
 
 /// Elsewhere packages are not linked against a library that may be missing.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn load() -> Result<(), Error> {
+pub(super) fn load(_: bool) -> Result<(), Error> {
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn open(
                 "does not tell how many positions it has, and one that it does not have would end the process; put the model's config.json beside it",
             ));
         }
-        libtorch::load()?;
+        libtorch::load(options.device == Device::Cpu)?;
     }
     let threads = i32::try_from(options.threads()).unwrap_or(i32::MAX);
     tch::set_num_threads(threads);

@@ -138,52 +138,38 @@ impl Signature {
 
 /// What our script would have left in a program of these names and sizes.
 fn derive(path: &Path, description: &Description, sizes: &Sizes) -> Result<Contract, Error> {
-    let dtype =
-        description.floats.as_deref().and_then(python_name).map(String::from).or_else(|| sizes.dtype.clone());
+    let arguments = understood(path, &description.arguments)?;
+    let own = description.floats.as_deref().and_then(python_name).map(String::from);
+    let dtype = own.or_else(|| sizes.dtype.clone());
     let dtype = dtype.ok_or_else(|| unknown(path, "the type of its weights (dtype)"))?;
     let open = |name: &str| Size::Open(name.into());
+    let port = |name: &str, dtype: &str, last| {
+        let shape = vec![open("batch"), open("sequence"), last];
+        Port { name: name.into(), dtype: dtype.into(), shape }
+    };
     let mut inputs = Vec::new();
-    for argument in &description.arguments {
-        let known = INPUTS.iter().any(|(name, _)| *name == argument.name);
-        let past = argument.name.starts_with(PAST);
-        if !known && !past {
-            if argument.optional {
-                continue;
-            }
-            let names = description.arguments.iter().map(|argument| argument.name.as_str());
-            return Err(not_a_language_model(path, names, &argument.name));
-        }
-        if past && argument.list && argument.optional {
-            // Without a cache then: how it is given, nothing tells.
+    for argument in arguments {
+        if !argument.name.starts_with(PAST) {
+            inputs.push(port(&argument.name, "int64", open("")));
             continue;
         }
         let names = match argument.list {
             true => cache_names(sizes.layers.ok_or_else(|| unknown(path, "its number of layers"))?),
             false => vec![argument.name.clone()],
         };
-        for name in names {
-            let heads = || {
-                sizes.kv_heads.zip(sizes.head_size).ok_or_else(|| unknown(path, "its heads and their size"))
-            };
-            inputs.push(match past {
-                true => {
-                    let (heads, size) = heads()?;
-                    let shape = vec![open("batch"), Size::Fixed(heads), open("past"), Size::Fixed(size)];
-                    Port { name, dtype: dtype.clone(), shape }
-                }
-                false => Port { name, dtype: "int64".into(), shape: vec![open("batch"), open("sequence")] },
-            });
-        }
+        let heads = sizes.kv_heads.zip(sizes.head_size);
+        let (heads, size) = heads.ok_or_else(|| unknown(path, "its heads and their size"))?;
+        let shape = vec![open("batch"), Size::Fixed(heads), open("past"), Size::Fixed(size)];
+        inputs.extend(names.into_iter().map(|name| Port {
+            name,
+            dtype: dtype.clone(),
+            shape: shape.clone(),
+        }));
     }
     let vocab = sizes.vocab_size.ok_or_else(|| unknown(path, "the vocabulary's size (vocab_size)"))?;
-    let logits = Port {
-        name: "logits".into(),
-        dtype: dtype.clone(),
-        shape: vec![open("batch"), open("sequence"), Size::Fixed(vocab)],
-    };
     let presents = inputs.iter().filter(|port| port.name.starts_with(PAST));
     let presents = presents.map(|port| Port { name: present(&port.name), ..port.clone() });
-    let outputs = std::iter::once(logits).chain(presents).collect();
+    let outputs = std::iter::once(port("logits", &dtype, Size::Fixed(vocab))).chain(presents).collect();
     Ok(Contract {
         version: 1,
         inputs,
@@ -196,6 +182,19 @@ fn derive(path: &Path, description: &Description, sizes: &Sizes) -> Result<Contr
         architecture: None,
         torch: None,
     })
+}
+
+/// The arguments that are to be given, of those that a program has. One that can be left out is, if nothing here knows
+/// it, and so is a cache that can be: how it would be given, nothing tells.
+fn understood<'a>(path: &Path, arguments: &'a [Argument]) -> Result<Vec<&'a Argument>, Error> {
+    let is_known = |argument: &Argument| {
+        argument.name.starts_with(PAST) || INPUTS.iter().any(|(name, _)| *name == argument.name)
+    };
+    if let Some(other) = arguments.iter().find(|one| !is_known(one) && !one.optional) {
+        return Err(not_a_language_model(path, arguments.iter().map(|one| one.name.as_str()), &other.name));
+    }
+    let is_given = |one: &&Argument| is_known(one) && !(one.optional && one.list);
+    Ok(arguments.iter().filter(is_given).collect())
 }
 
 fn cache_names(layers: u64) -> Vec<String> {
