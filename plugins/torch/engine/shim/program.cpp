@@ -119,18 +119,20 @@ struct Script : Program {
   }
 };
 
-// A package is unpacked below /tmp, and stays there where its process is killed. On Linux what is mapped needs no name.
-void remove_unpacked() {
+// Removes the folder below /tmp into which a package was unpacked, if `text` names a file of it.
+void remove_unpacked(const std::string& text) {
+  const auto start = text.find("/tmp/");
+  if (start == std::string::npos || text.find("/data/aotinductor/", start) == std::string::npos) return;
+  const auto end = text.find('/', start + 5);
+  std::error_code ignored;
+  std::filesystem::remove_all(text.substr(start, end - start), ignored);
+}
+
+// A package stays unpacked where its process is killed or it does not load. On Linux what is mapped needs no name.
+void remove_mapped() {
 #ifdef __linux__
-  const std::string marker = "/data/aotinductor/";
   std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    const auto start = line.find("/tmp/");
-    if (start == std::string::npos || line.find(marker, start) == std::string::npos) continue;
-    const auto end = line.find('/', start + 5);
-    std::error_code ignored;
-    std::filesystem::remove_all(line.substr(start, end - start), ignored);
-  }
+  for (std::string line; std::getline(maps, line);) remove_unpacked(line);
 #endif
 }
 
@@ -141,9 +143,14 @@ struct Package : Program {
     // One at a time, or one might remove what another is still loading.
     static std::mutex loading;
     std::lock_guard<std::mutex> alone(loading);
-    loader = std::make_unique<torch::inductor::AOTIModelPackageLoader>(
-        path, model, /*run_single_threaded=*/false, /*num_runners=*/1, device.index());
-    remove_unpacked();
+    try {
+      loader = std::make_unique<torch::inductor::AOTIModelPackageLoader>(
+          path, model, /*run_single_threaded=*/false, /*num_runners=*/1, device.index());
+    } catch (const std::exception& failure) {
+      remove_unpacked(failure.what());
+      throw;
+    }
+    remove_mapped();
   }
 
   std::string describe() override {

@@ -9,8 +9,9 @@ use std::path::Path;
 fn package(metadata: &Value) -> Vec<u8> {
     let metadata = metadata.to_string();
     zip(&[
+        ("x/data/aotinductor/model/a.wrapper.cpp", ""),
         ("x/data/aotinductor/model/a.wrapper_metadata.json", &metadata),
-        ("x/data/aotinductor/model/a.so", "no library"),
+        ("x/data/aotinductor/model/a.wrapper.so", "no library"),
     ])
 }
 
@@ -129,7 +130,12 @@ fn a_package_for_another_processor_or_without_its_library_does_not_end_the_proce
         "{error}"
     );
     let error = open(&json!({"AOTI_DEVICE_KEY": "cpu"}));
-    assert!(error.message.starts_with("cannot load ") && error.message.lines().count() == 1, "{error}");
+    let message = &error.message;
+    assert!(message.starts_with("cannot load ") && message.lines().count() == 1, "{error}");
+    // The loader names the library in the folder to which it unpacks, /tmp/XXXXXX.
+    let unpacked = message.split_whitespace().find(|word| word.contains("/data/aotinductor/")).unwrap();
+    let unpacked: String = unpacked.split_inclusive('/').take(3).collect();
+    assert!(unpacked.starts_with("/tmp/") && !Path::new(&unpacked).exists(), "{message}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::options::{Device, Options, Quantize};
 use crate::shim;
 use crate::shim::program::Program;
 use inferhost_plugin_api::program::{ProgramFile, find_program};
-use inferhost_plugin_api::{Error, ModelForm, OpenRequest, SessionInfo};
+use inferhost_plugin_api::{Error, ErrorKind, ModelForm, OpenRequest, SessionInfo};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -80,8 +80,10 @@ fn file_of(path: &Path) -> Result<PathBuf, Error> {
 }
 
 fn not_loaded(path: &Path, error: Error) -> Error {
+    // What the loader says of a file is the file's fault, unless it is known to be the machine's.
+    let kind = if error.kind == ErrorKind::Internal { ErrorKind::InvalidInput } else { error.kind };
     Error::new(
-        error.kind,
+        kind,
         format!(
             "cannot load {}: {}; export it again with this version of PyTorch",
             path.display(),
