@@ -16,6 +16,12 @@ pub enum ModelForm {
     /// An engine plan built by the same plugin.
     #[serde(rename = "plan")]
     EnginePlan,
+    /// A TorchScript file (see [`program`](crate::program)).
+    #[serde(rename = "torchscript")]
+    TorchScript,
+    /// A package compiled by AOTInductor (see [`program`](crate::program)).
+    #[serde(rename = "aotinductor")]
+    AotInductor,
     /// A form that this version of the interface has no name for.
     #[serde(other, rename = "unknown")]
     Unknown,
@@ -28,6 +34,8 @@ impl ModelForm {
             Self::HuggingFace => "hf",
             Self::Onnx => "onnx",
             Self::EnginePlan => "plan",
+            Self::TorchScript => "torchscript",
+            Self::AotInductor => "aotinductor",
             Self::Unknown => "unknown",
         }
     }
@@ -38,6 +46,8 @@ impl ModelForm {
             "hf" => Self::HuggingFace,
             "onnx" => Self::Onnx,
             "plan" => Self::EnginePlan,
+            "torchscript" => Self::TorchScript,
+            "aotinductor" => Self::AotInductor,
             _ => Self::Unknown,
         }
     }
@@ -116,4 +126,21 @@ pub struct SessionInfo {
     pub model_bytes: Option<u64>,
     /// Whatever else a reader of a report should know, as `provider = CPUExecutionProvider`.
     pub details: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_known_by_one_name_on_both_ways_and_one_of_a_newer_version_is_unknown() {
+        use ModelForm::{AotInductor, EnginePlan, HuggingFace, Onnx, TorchScript, Unknown};
+        for form in [HuggingFace, Onnx, EnginePlan, TorchScript, AotInductor, Unknown] {
+            assert_eq!(ModelForm::from_name(form.name()), form);
+            assert_eq!(serde_json::to_value(form).unwrap(), form.name());
+            assert_eq!(serde_json::from_value::<ModelForm>(form.name().into()).unwrap(), form);
+        }
+        assert_eq!(serde_json::from_str::<ModelForm>("\"gguf\"").unwrap(), Unknown);
+        assert_eq!(ModelForm::from_name("gguf"), Unknown);
+    }
 }

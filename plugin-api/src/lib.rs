@@ -74,6 +74,7 @@ mod graph_file;
 pub mod hf;
 pub mod load;
 mod logits;
+pub mod program;
 
 pub use abi_stable::std_types::RVec;
 pub use backend::{Backend, GenerateOptions, OpenRequest, Session, Token, TokenSink, parse_options};

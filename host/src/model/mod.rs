@@ -13,6 +13,7 @@ pub(crate) mod file_digest;
 mod genai;
 mod hub;
 pub mod onnx;
+mod program;
 mod resolve;
 mod source;
 pub mod synthetic;

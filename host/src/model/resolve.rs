@@ -3,9 +3,10 @@
 use super::config::{MODEL_TYPES, eos_token_ids};
 use super::{
     Architecture, Hub, ModelConfig, ModelError, ModelSource, Tokenizer, TokenizerFiles, Weights, file_digest,
-    genai, onnx, synthetic, tensors,
+    genai, onnx, program, synthetic, tensors,
 };
-use inferhost_plugin_api::{config_beside, find_graph};
+use inferhost_plugin_api::program::{find_program, is_program_name};
+use inferhost_plugin_api::{ModelForm, config_beside, find_graph};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +25,8 @@ pub struct ResolvedModel {
     pub config: ModelConfig,
     /// Size of the files that hold its weights.
     pub bytes: u64,
-    /// Counted from the tensors: tied weights once, buffers not.
-    pub parameters: u64,
+    /// Counted from the tensors: tied weights once, buffers not. None where a program does not tell.
+    pub parameters: Option<u64>,
     /// Over config and weights.
     pub sha256: String,
     /// Where generation ends; may be empty.
@@ -56,6 +57,13 @@ pub enum ModelKind {
         /// The `.onnx` file.
         graph: PathBuf,
     },
+    /// A program that PyTorch exported.
+    Program {
+        /// Its file.
+        file: PathBuf,
+        /// TorchScript or AOTInductor.
+        form: ModelForm,
+    },
 }
 
 /// Finds, fetches or makes the model that `spec` names, and checks it. `cache` is inferhost's own cache folder.
@@ -79,9 +87,12 @@ pub fn resolve(spec: &str, cache: &Path) -> Result<ResolvedModel, ModelError> {
 /// Holds a model against the size that it is said to have.
 ///
 /// # Errors
-/// Both numbers, where they are more than 1% apart.
+/// Both numbers, where they are more than 1% apart, or that there is nothing to count.
 pub fn check_claim(model: &ResolvedModel, claimed: u64) -> Result<(), ModelError> {
-    let found = model.parameters;
+    let Some(found) = model.parameters else {
+        let problem = "its file does not tell how many parameters it has; leave claimed_params out";
+        return Err(ModelError::spec(&model.spec, problem));
+    };
     if u128::from(found.abs_diff(claimed)) * 100 > u128::from(claimed) {
         return Err(ModelError::Claim { spec: model.spec.clone(), found, claimed });
     }
@@ -92,14 +103,17 @@ fn from_path(spec: &str, path: &Path, cache: &Path) -> Result<ResolvedModel, Mod
     let metadata = path.metadata().map_err(|error| match error.kind() {
         ErrorKind::NotFound => ModelError::spec(
             spec,
-            "there is no such file or folder; give a folder, an .onnx file, hf:<org>/<name> or synthetic:<size>",
+            "there is no such file or folder; give a folder, an .onnx, .ts or .pt2 file, hf:<org>/<name> or synthetic:<size>",
         ),
         _ => ModelError::io(path)(error),
     })?;
     let path = std::path::absolute(path).map_err(ModelError::io(path))?;
     if metadata.is_file() {
+        if is_program_name(&path) {
+            return program::resolve(spec, path, cache);
+        }
         if path.extension().is_none_or(|extension| extension != "onnx") {
-            let problem = "a file, but not an .onnx one; name the model's folder";
+            let problem = "a file, but not an .onnx, .ts, .pt or .pt2 one; name the model's folder";
             return Err(ModelError::malformed(&path, problem));
         }
         return ready_graph(spec, path, cache);
@@ -107,13 +121,21 @@ fn from_path(spec: &str, path: &Path, cache: &Path) -> Result<ResolvedModel, Mod
     let has = |name: &str| path.join(name).is_file();
     let has_weights = has("model.safetensors") || has("model.safetensors.index.json");
     if !has_weights {
-        let found = find_graph(&path).map_err(|problem| ModelError::malformed(&path, problem))?;
-        if let Some(graph) = found {
-            return ready_graph(spec, graph, cache);
+        let malformed = |problem: String| ModelError::malformed(&path, problem);
+        let graph = find_graph(&path).map_err(malformed)?;
+        match (graph, find_program(&path).map_err(malformed)?) {
+            (Some(graph), Some(program)) => {
+                let [graph, program] = [graph, program]
+                    .map(|file| file.strip_prefix(&path).unwrap_or(&file).display().to_string());
+                return Err(malformed(format!("holds {graph} and {program}; name the one to open")));
+            }
+            (Some(graph), None) => return ready_graph(spec, graph, cache),
+            (None, Some(program)) => return program::resolve(spec, program, cache),
+            (None, None) => {}
         }
     }
     if !has(CONFIG) {
-        let problem = "not a model's folder: it has neither config.json with safetensors nor an .onnx file";
+        let problem = "not a model's folder: it has neither config.json with safetensors nor an .onnx, .ts or .pt2 file";
         return Err(ModelError::malformed(&path, problem));
     }
     hugging_face(spec, path, cache)
@@ -125,7 +147,9 @@ fn hugging_face(spec: &str, folder: PathBuf, cache: &Path) -> Result<ResolvedMod
     if config.architecture == Architecture::Unknown {
         let known = MODEL_TYPES.join(", ");
         let problem = match &config.model_type {
-            Some(found) => format!("model_type is {found:?}; supported are {known} (others as ONNX)"),
+            Some(found) => format!(
+                "model_type is {found:?}; supported are {known} (others as ONNX, TorchScript or AOTInductor)"
+            ),
             None => format!("model_type is missing; expected one of {known}"),
         };
         return Err(ModelError::unsupported(&path, problem));
@@ -142,7 +166,7 @@ fn hugging_face(spec: &str, folder: PathBuf, cache: &Path) -> Result<ResolvedMod
         eos_token_ids: eos_token_ids(&folder)?,
         tokenizer: TokenizerFiles::find(&folder),
         config,
-        parameters,
+        parameters: Some(parameters),
         folder,
     })
 }
@@ -171,7 +195,7 @@ fn ready_graph(spec: &str, graph: PathBuf, cache: &Path) -> Result<ResolvedModel
         eos_token_ids,
         tokenizer: TokenizerFiles::find(&folder),
         config,
-        parameters: summary.parameters,
+        parameters: Some(summary.parameters),
         folder,
     })
 }
@@ -190,11 +214,14 @@ mod tests {
     fn a_synthetic_model_is_a_folder_like_any_other() {
         let cache = tempfile::tempdir().unwrap();
         let made = resolve("synthetic:tiny-gpt2", cache.path()).unwrap();
-        assert_eq!((made.parameters, made.eos_token_ids.as_slice()), (102_714, &[50_256][..]));
+        assert_eq!((made.parameters, made.eos_token_ids.as_slice()), (Some(102_714), &[50_256][..]));
         assert_eq!(made.bytes, made.folder.join("model.safetensors").metadata().unwrap().len());
         assert_eq!((made.config.vocab_size, made.config.context_length), (Some(50_257), Some(1024)));
         let read = resolve(made.folder.to_str().unwrap(), cache.path()).unwrap();
-        assert_eq!((read.sha256, read.parameters, read.kind), (made.sha256, 102_714, ModelKind::HuggingFace));
+        assert_eq!(
+            (read.sha256, read.parameters, read.kind),
+            (made.sha256, Some(102_714), ModelKind::HuggingFace)
+        );
         let other = resolve("synthetic:tiny-gpt2?seed=1", cache.path()).unwrap();
         assert_ne!(other.sha256, resolve("synthetic:tiny-gpt2", cache.path()).unwrap().sha256);
     }
@@ -213,16 +240,16 @@ mod tests {
         let text = folder("text", &[("a.txt", ""), ("empty.onnx", ""), ("bad.onnx", "no protobuf")]);
         for (path, expected) in [
             (cache.path().join("absent"), "absent\": there is no such file or folder; give "),
-            (folder("empty", &[]), "neither config.json with safetensors nor an .onnx file"),
+            (folder("empty", &[]), "neither config.json with safetensors nor an .onnx, .ts or .pt2 file"),
             (text.clone(), "text: holds bad.onnx, empty.onnx, none of them model.onnx or "),
-            (text.join("a.txt"), "a file, but not an .onnx one"),
+            (text.join("a.txt"), "a file, but not an .onnx, .ts, .pt or .pt2 one"),
             (text.join("empty.onnx"), "it has no graph"),
             (text.join("bad.onnx"), "not an ONNX model"),
             (folder("json", &[("config.json", "{")]), "config.json: not a model's config: EOF"),
             (folder("none", &[("config.json", "{}")]), "model_type is missing; expected one of gpt2, llama"),
             (
                 folder("bert", &[("config.json", r#"{"model_type":"bert"}"#)]),
-                "model_type is \"bert\"; supported are gpt2, llama, mistral, qwen2 (others as ONNX)",
+                "model_type is \"bert\"; supported are gpt2, llama, mistral, qwen2 (others as ONNX, TorchScript or AOTInductor)",
             ),
         ] {
             let message = resolve(path.to_str().unwrap(), cache.path()).unwrap_err().to_string();
@@ -236,7 +263,7 @@ mod tests {
         let Some(path) = shared("models/gpt2-wikitext-7m") else { return };
         let cache = tempfile::tempdir().unwrap();
         let model = resolve(path.to_str().unwrap(), cache.path()).unwrap();
-        assert_eq!((model.parameters, model.eos_token_ids.as_slice()), (7_357_312, &[50_256][..]));
+        assert_eq!((model.parameters, model.eos_token_ids.as_slice()), (Some(7_357_312), &[50_256][..]));
         assert!(model.tokenizer.is_some());
     }
 }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// Where a model is to come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
-    /// A folder, or an `.onnx` file.
+    /// A folder, an `.onnx` file, or a program that PyTorch exported.
     Path(PathBuf),
     /// `hf:<org>/<name>[@revision]`: a repository of the Hugging Face hub.
     Hub {
@@ -36,7 +36,7 @@ impl FromStr for ModelSource {
         if spec.trim().is_empty() {
             return Err(ModelError::spec(
                 spec,
-                "expected a folder, an .onnx file, hf:<org>/<name> or synthetic:<size>",
+                "expected a folder, an .onnx, .ts or .pt2 file, hf:<org>/<name> or synthetic:<size>",
             ));
         }
         Ok(Self::Path(spec.into()))

@@ -89,6 +89,14 @@ fn route(
             Ok(Route::AsItIs(ModelForm::Onnx, path))
         }
         (ModelKind::Onnx { .. }, None) => Err(unsuited(format!("it is ONNX, and {only}"))),
+        (ModelKind::Program { form, .. }, Some(artifact)) => Err(unsuited(format!(
+            "it is a compiled program ({}), so no {artifact} is built from it; leave the artifact out",
+            form.name()
+        ))),
+        (ModelKind::Program { file, form }, None) if opens(*form) => Ok(Route::AsItIs(*form, file.clone())),
+        (ModelKind::Program { form, .. }, None) => {
+            Err(unsuited(format!("it is a program of the form {}, and {only}", form.name())))
+        }
         (ModelKind::HuggingFace, Some(artifact)) if !opens(artifact.form()) => {
             Err(unsuited(format!("{artifact} was asked for, and {only}")))
         }
@@ -114,7 +122,7 @@ mod tests {
             kind,
             folder: "/m".into(),
             config: ModelConfig::unknown(),
-            parameters: 1,
+            parameters: Some(1),
             bytes: 4,
             sha256: String::new(),
             eos_token_ids: vec![],
@@ -124,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_model_goes_as_it_is_where_it_can() {
-        use ModelForm::{EnginePlan, HuggingFace, Onnx};
+        use ModelForm::{AotInductor, EnginePlan, HuggingFace, Onnx, TorchScript};
         let graph = |name: &str| ModelKind::Onnx { graph: Path::new("/m").join(name) };
         let fp32 = Some(&Artifact::FP32);
         let as_is = |form, path: &str| Ok(Route::AsItIs(form, path.into()));
@@ -149,5 +157,25 @@ mod tests {
         check(graph("onnx/model.onnx"), &[Onnx], None, as_is(Onnx, "/m/onnx/model.onnx"));
         check(onnx(), &[HuggingFace], None, Err("it is ONNX, and the plugin opens only hf"));
         check(onnx(), &[Onnx], fp32, Err("leave the artifact out"));
+        let program = |form| ModelKind::Program { file: "/m/model.pt2".into(), form };
+        check(program(AotInductor), &[HuggingFace, AotInductor], None, as_is(AotInductor, "/m/model.pt2"));
+        check(
+            program(AotInductor),
+            &[TorchScript],
+            None,
+            Err("form aotinductor, and the plugin opens only torchscript"),
+        );
+        check(
+            program(TorchScript),
+            &[Onnx, HuggingFace],
+            None,
+            Err("form torchscript, and the plugin opens only onnx, hf"),
+        );
+        check(
+            program(TorchScript),
+            &[TorchScript],
+            fp32,
+            Err("no onnx-fp32 is built from it; leave the artifact out"),
+        );
     }
 }

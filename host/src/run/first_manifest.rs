@@ -38,7 +38,7 @@ fn models(config: &Config, setup: &Setup) -> Vec<ModelEntry> {
     let entry = |(model, ready): (&crate::config::Model, &super::ReadyModel)| ModelEntry {
         name: model.name.clone(),
         spec: model.source.clone(),
-        parameters: Some(ready.resolved.parameters),
+        parameters: ready.resolved.parameters,
         claimed_params: model.claimed_params,
         sha256: Some(ready.resolved.sha256.clone()),
         bytes: Some(ready.resolved.bytes),

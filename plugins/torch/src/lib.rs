@@ -46,7 +46,7 @@ impl Backend for Torch {
             },
             devices,
             precisions: ["f64", "f32", "bf16", "f16", "int8", "int4"].map(String::from).to_vec(),
-            forms: vec![ModelForm::HuggingFace],
+            forms: vec![ModelForm::HuggingFace, ModelForm::TorchScript, ModelForm::AotInductor],
             options: Options::descriptions(),
         })
     }

@@ -45,7 +45,7 @@ pub enum Architecture {
     Gpt2(Gpt2Config),
     /// Llama, Mistral, Qwen2.
     Llama(LlamaConfig),
-    /// Any other: an ONNX graph of it can be run, its weights cannot.
+    /// Any other: an ONNX graph or an exported program of it can be run, its weights cannot.
     Unknown,
 }
 

@@ -8,26 +8,30 @@ mod gpt2;
 mod linear;
 mod llama;
 mod model;
+mod opened;
 #[path = "../../src/options.rs"]
 #[cfg_attr(not(test), expect(dead_code, reason = "the other half checks and describes them"))]
 #[expect(unreachable_pub, reason = "public in the other half")]
 mod options;
+mod program;
 mod replay;
 mod session;
 mod shim;
+mod storage;
 mod weights;
 
 use inferhost_plugin_api::hf::Config;
 use inferhost_plugin_api::{
     Backend, Description, Error, ErrorKind, ModelForm, OpenRequest, Runtime, SessionInfo, export_backend,
 };
-use linear::Storage;
 use model::{Loader, Model};
+use opened::Opened;
 use options::{Device, Dtype, Options, Quantize};
 use replay::Replay;
 use serde_json::Value;
 use session::TorchSession;
 use std::collections::BTreeMap;
+use storage::Storage;
 use tch::Kind;
 use weights::Weights;
 
@@ -37,7 +41,7 @@ struct Engine;
 export_backend!(Engine);
 
 impl Backend for Engine {
-    type Session = TorchSession;
+    type Session = Opened;
 
     fn describe(_: &Value) -> Result<Description, Error> {
         Ok(Description {
@@ -46,33 +50,43 @@ impl Backend for Engine {
             runtime: Runtime { name: "libtorch".into(), version: None, library: None, problem: None },
             devices: Vec::new(),
             precisions: Vec::new(),
-            forms: vec![ModelForm::HuggingFace],
+            forms: vec![ModelForm::HuggingFace, ModelForm::TorchScript, ModelForm::AotInductor],
             options: Vec::new(),
         })
     }
 
-    fn open(request: &OpenRequest<'_>) -> Result<TorchSession, Error> {
+    fn open(request: &OpenRequest<'_>) -> Result<Opened, Error> {
         let options: Options = request.parse_options()?;
-        if request.form != ModelForm::HuggingFace {
-            let found = request.form.name();
-            return Err(Error::unsupported(format!("torch opens the form \"hf\", not \"{found}\"")));
+        match request.form {
+            ModelForm::HuggingFace => Ok(Opened::Layers(open_layers(request, &options)?.into())),
+            ModelForm::TorchScript | ModelForm::AotInductor => {
+                let device = device(&options)?;
+                Ok(Opened::Program(program::open(request, &options, device)?.into()))
+            }
+            other => Err(Error::unsupported(format!(
+                "torch opens the forms \"hf\", \"torchscript\" and \"aotinductor\", not \"{}\"",
+                other.name()
+            ))),
         }
-        let config = Config::read(request.path)?;
-        let device = device(&options)?;
-        let threads = i32::try_from(options.threads()).unwrap_or(i32::MAX);
-        tch::set_num_threads(threads);
-        let _mode = shim::InferenceMode::enter();
-        let kind = kind(options.dtype());
-        let storage = Storage::choose(device, kind, &options);
-        let weights = Weights::open(request.path, kind, device)?;
-        shim::return_memory(true);
-        let model = Model::load(config, Loader::new(weights, storage));
-        shim::return_memory(false);
-        let model = model?;
-        let info = info(&model, &options, storage);
-        let replay = Replay::new(&options, device)?;
-        Ok(TorchSession::new(model, info, threads, replay))
     }
+}
+
+/// A model whose layers this crate computes.
+fn open_layers(request: &OpenRequest<'_>, options: &Options) -> Result<TorchSession, Error> {
+    let config = Config::read(request.path)?;
+    let device = device(options)?;
+    let threads = i32::try_from(options.threads()).unwrap_or(i32::MAX);
+    tch::set_num_threads(threads);
+    let _mode = shim::InferenceMode::enter();
+    let kind = kind(options.dtype());
+    let storage = Storage::choose(device, kind, options);
+    let weights = Weights::open(request.path, kind, device)?;
+    shim::return_memory(true);
+    let model = Model::load(config, Loader::new(weights, storage));
+    shim::return_memory(false);
+    let model = model?;
+    let info = info(&model, options, storage);
+    Ok(TorchSession::new(model, info, threads, Replay::new(options, device)?))
 }
 
 fn kind(dtype: Dtype) -> Kind {

@@ -1,12 +1,11 @@
 //! A linear layer in the form that libtorch multiplies fastest with, on this device and in this precision.
 
 use crate::error::Outcome;
-use crate::options::{Layout, Options, Quantize};
+use crate::options::Quantize;
 use crate::shim::{self, DynamicWeight};
+use crate::storage::Storage;
 use inferhost_plugin_api::hf::Activation;
-use std::collections::BTreeMap;
 use std::ffi::CStr;
-use std::fmt;
 use tch::{Device, Kind, Tensor};
 
 /// From this many rows on it is faster to widen 8-bit weights and multiply as usual than to multiply with them as they
@@ -22,46 +21,6 @@ const OUTPUTS_AT_ONCE: i64 = 4096;
 const INT4_GROUP: i64 = 32;
 /// What libtorch's 4-bit kernel for the CPU asks of the number of outputs.
 const INT4_OUTPUTS: i64 = 16;
-
-/// How matrices are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Storage {
-    /// As they are, for libtorch's own choice of library (MKL on the CPU, cuBLAS on CUDA).
-    Plain,
-    /// In oneDNN's layout.
-    OneDnn,
-    /// In 8 or 4 bits.
-    Quantized(Quantize),
-}
-
-impl Storage {
-    /// What `options` ask for, as far as oneDNN has products of the type.
-    pub(crate) fn choose(device: Device, kind: Kind, options: &Options) -> Self {
-        if options.quantize != Quantize::None {
-            return Self::Quantized(options.quantize);
-        }
-        let packs = || {
-            let probe = Tensor::f_zeros([32, 32], (kind, device))?;
-            let packed = shim::onednn_pack(&probe)?;
-            shim::onednn_linear(&probe, &packed, None, c"none", None)
-        };
-        let packed = device == Device::Cpu && options.linear == Layout::Packed;
-        let suits = packed && kind != Kind::Double && shim::has_onednn();
-        if suits && packs().is_ok() { Self::OneDnn } else { Self::Plain }
-    }
-
-    /// For a reader of a report.
-    pub(crate) fn describe(self, device: Device) -> &'static str {
-        match self {
-            Self::Plain if device == Device::Cpu => "plain (MKL)",
-            Self::Plain => "plain (cuBLAS)",
-            Self::OneDnn => "packed (oneDNN)",
-            Self::Quantized(Quantize::Int8Dynamic) => "int8, dynamic activations (FBGEMM)",
-            Self::Quantized(Quantize::Int8Weight) => "int8 weights (_weight_int8pack_mm)",
-            Self::Quantized(_) => "int4 weights (_weight_int4pack_mm_for_cpu)",
-        }
-    }
-}
 
 enum Weight {
     Plain(Tensor),
@@ -82,32 +41,6 @@ impl Weight {
             (_, Kind::Half) => "f16",
             _ => "f32",
         }
-    }
-}
-
-/// How many weights of matrices are stored in which precision.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Coverage(BTreeMap<&'static str, usize>);
-
-impl Coverage {
-    /// The precision of the most weights.
-    pub(crate) fn most(&self) -> &'static str {
-        self.0.iter().max_by_key(|(_, count)| **count).map_or("", |(precision, _)| precision)
-    }
-
-    pub(crate) fn add(&mut self, precision: &'static str, weights: usize) {
-        *self.0.entry(precision).or_default() += weights;
-    }
-}
-
-impl fmt::Display for Coverage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let total: usize = self.0.values().sum();
-        for (index, (precision, &count)) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{:.1}% {precision}", 100.0 * count as f64 / total.max(1) as f64)?;
-        }
-        Ok(())
     }
 }
 

@@ -123,17 +123,11 @@ impl FixedStep {
 #[derive(Clone, Copy)]
 struct Stream(sys::CUstream);
 
-// SAFETY: a handle that any thread may pass to the driver.
-unsafe impl Send for Stream {}
-
 /// A graph, ready to be launched, and where its result appears.
 struct Captured {
     graph: sys::CUgraphExec,
     logits: Tensor,
 }
-
-// SAFETY: a handle that any thread may pass to the driver; the tensor is libtorch's, which counts atomically.
-unsafe impl Send for Captured {}
 
 impl Captured {
     /// Captures what `work` sends to `stream`, without running it.

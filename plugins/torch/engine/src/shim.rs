@@ -1,5 +1,7 @@
 //! The safe side of `shim/*.cpp`: what tch lacks of libtorch.
 
+pub(crate) mod program;
+
 use crate::error::{Fault, Outcome};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
@@ -147,9 +149,6 @@ pub(crate) fn onednn_linear_with(
 
 /// A matrix in 8 bits with a scale for each output, packed for FBGEMM, with its bias.
 pub(crate) struct DynamicWeight(NonNull<c_void>);
-
-// SAFETY: the packed weight is a reference-counted object that no thread owns, and is only read.
-unsafe impl Send for DynamicWeight {}
 
 impl DynamicWeight {
     /// From `weight` `[outputs, inputs]` in f32.
