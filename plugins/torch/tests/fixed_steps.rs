@@ -1,6 +1,5 @@
 //! Decode steps of fixed shapes, which CUDA graphs capture, compute what other steps compute: here on the CPU, where
 //! nothing is captured. A program of its own, as the environment variable that asks for them holds for a whole process.
-#![expect(clippy::unwrap_used, reason = "a test's helpers may do what a test may")]
 
 use inferhost_plugin_api::conformance::{Suite, Tolerance, built_library, golden_dirs};
 use inferhost_plugin_api::{ModelForm, Plugin};
