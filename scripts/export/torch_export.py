@@ -31,7 +31,8 @@ past_key_values: List[Tensor])`, the list in the order above, and the result is 
 Types and shapes, which neither form keeps, lie beside the program as JSON: under `inferhost` in the package's
 metadata, as extra file `inferhost.json` in TorchScript. `inputs` and `outputs` are lists of {name, dtype, shape}, in
 the order in which an AOTInductor package takes and gives them; `padding` is `left`, or `never` where rows must not be
-padded; `precision`, `device`, `parameters`, `architecture`, `torch` and `transformers` say what was compiled.
+padded; `context_length` is the most positions of a row, or null; `precision`, `device`, `parameters`, `architecture`,
+`torch` and `transformers` say what was compiled.
 """
 
 import argparse

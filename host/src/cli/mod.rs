@@ -186,7 +186,7 @@ pub struct CallArgs {
     /// On what.
     #[command(flatten)]
     pub backend: BackendArgs,
-    /// A folder, an .onnx file, hf:ORG/NAME or hf:ORG/NAME@REV, or synthetic:SHAPE
+    /// A folder, an .onnx, .ts or .pt2 file, hf:ORG/NAME or hf:ORG/NAME@REV, or synthetic:SHAPE
     #[arg(long, value_name = "SPEC")]
     pub model: String,
     /// A JSON file of token ids: a list of lists, one a row

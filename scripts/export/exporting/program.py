@@ -11,6 +11,7 @@ from exporting.attention import growing_cache
 from exporting.refusal import Refused, first_line
 
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "f64": torch.float64}
+UNKNOWN = 1 << 20  # positions of a model whose config tells of no limit
 
 
 def load(options, attention, reference=False):
@@ -140,7 +141,7 @@ def results(out, scripted):
 
 def context_of(config):
     config = config.get_text_config()
-    return getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20
+    return getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or UNKNOWN
 
 
 def described(program, answers, padding, options):
@@ -165,5 +166,6 @@ def described(program, answers, padding, options):
     return {
         "version": 1, "inputs": inputs, "outputs": outputs, "padding": padding, "precision": options.dtype,
         "device": options.device, "parameters": answers.parameters, "architecture": answers.architecture,
+        "context_length": None if program.context == UNKNOWN else program.context,
         "torch": torch.__version__, "transformers": transformers.__version__,
     }

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <memory>
 #include <mutex>
+#include <regex>
 #include <sstream>
 #include <vector>
 #ifdef __linux__
@@ -36,14 +37,18 @@ struct Program {
   virtual Results run(const Tensors& inputs, const int* slots) = 0;
 };
 
-// How often each type occurs, counted in values.
+// Of weights: how many values there are of each type, and what they take.
 struct Types {
   std::unordered_map<std::string, int64_t> values;
-  int64_t bytes = 0;
+  std::unordered_map<const void*, size_t> memory;
 
-  void add(at::ScalarType type, int64_t count, int64_t size) {
+  void add(at::ScalarType type, int64_t count) {
     if (at::isFloatingType(type)) values[c10::toString(type)] += count;
-    bytes += size;
+  }
+
+  // Tied weights are in one place, and count once.
+  void keep(const at::Tensor& one) {
+    if (one.has_storage()) memory[one.storage().data()] = one.storage().nbytes();
   }
 
   void describe(std::ostream& to) const {
@@ -51,6 +56,8 @@ struct Types {
     for (const auto& one : values)
       if (most == nullptr || one.second > most->second) most = &one;
     if (most != nullptr) to << "floats " << most->first << "\n";
+    size_t bytes = 0;
+    for (const auto& one : memory) bytes += one.second;
     if (bytes > 0) to << "bytes " << bytes << "\n";
   }
 };
@@ -74,8 +81,11 @@ struct Script : Program {
     }
     for (const auto& one : schema->returns()) to << "result " << one.type()->annotation_str() << "\n";
     Types types;
-    for (const auto& one : module.parameters()) types.add(one.scalar_type(), one.numel(), one.nbytes());
-    for (const auto& one : module.buffers()) types.add(one.scalar_type(), 0, one.nbytes());
+    for (const auto& one : module.parameters()) {
+      types.add(one.scalar_type(), one.numel());
+      types.keep(one);
+    }
+    for (const auto& one : module.buffers()) types.keep(one);
     types.describe(to);
     return to.str();
   }
@@ -119,13 +129,14 @@ struct Script : Program {
   }
 };
 
-// Removes the folder below /tmp into which a package was unpacked, if `text` names a file of it.
+// Removes the folder into which a package was unpacked, if `text` names a file of it: libtorch makes /tmp/XXXXXX and
+// puts /NAME/data/aotinductor there.
 void remove_unpacked(const std::string& text) {
-  const auto start = text.find("/tmp/");
-  if (start == std::string::npos || text.find("/data/aotinductor/", start) == std::string::npos) return;
-  const auto end = text.find('/', start + 5);
+  static const std::regex unpacked("(/tmp/[A-Za-z0-9]{6})/[^/]+/data/aotinductor/");
+  std::smatch found;
+  if (!std::regex_search(text, found, unpacked)) return;
   std::error_code ignored;
-  std::filesystem::remove_all(text.substr(start, end - start), ignored);
+  std::filesystem::remove_all(found[1].str(), ignored);
 }
 
 // A package stays unpacked where its process is killed or it does not load. On Linux what is mapped needs no name.
@@ -159,7 +170,7 @@ struct Package : Program {
     for (size_t i = 0; i < spec.size() && i < 2; i++) to << (i == 0 ? "takes " : "gives ") << spec[i] << "\n";
     Types types;
     for (const auto& one : loader->get_runner()->getConstantNamesToDtypes())
-      types.add(static_cast<at::ScalarType>(one.second), 1, 0);
+      types.add(static_cast<at::ScalarType>(one.second), 1);
     types.describe(to);
     return to.str();
   }

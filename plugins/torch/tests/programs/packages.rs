@@ -1,5 +1,5 @@
 //! AOTInductor. A package is machine code for the processor that made it, so there are none to keep: where
-//! `INFERHOST_TORCH_PYTHON` names a Python with torch and transformers, some are made, which takes a minute.
+//! `INFERHOST_TORCH_PYTHON` names a Python with torch and transformers, some are made, which takes minutes.
 
 use crate::support::{conforms, generate, plugin, skipped, tests};
 use inferhost_plugin_api::conformance::Golden;
@@ -78,11 +78,41 @@ fn in_half_precision_and_by_options(python: &Path, made: &Path) {
     assert!(
         cached.iter().all(|row| row.len() == 4 && row.iter().all(|&id| (id as usize) < golden.vocab_size))
     );
-    // Its folder holds a config.json; alone it does not know its context.
+    // Alone it says its sizes itself.
     let alone = made.join("alone.pt2");
     fs::copy(folder.join("model.pt2"), &alone).unwrap();
-    let error = plugin.open(&alone, ModelForm::AotInductor, &json!({})).err();
-    assert!(error.is_none_or(|error| error.message.contains("does not tell how many positions")));
+    let session = plugin.open(&alone, ModelForm::AotInductor, &json!({})).unwrap();
+    assert_eq!(session.info().context_length, u32::try_from(golden.context_length).ok());
+    without_a_word_of_ours(python, &folder);
+}
+
+/// As somebody else compiles a model: names alone, and the `config.json` beside it.
+fn without_a_word_of_ours(python: &Path, folder: &Path) {
+    const STRIP: &str = "import json, sys, zipfile
+package = zipfile.ZipFile(sys.argv[1])
+stripped = zipfile.ZipFile(sys.argv[2], 'w')
+for name in package.namelist():
+    data = package.read(name)
+    if name.endswith('_metadata.json'):
+        said = json.loads(data)
+        del said['inferhost']
+        data = json.dumps(said)
+    stripped.writestr(name, data)
+stripped.close()";
+    let stripped = tempfile::tempdir().unwrap();
+    let file = stripped.path().join("model.pt2");
+    let status = Command::new(python).args(["-c", STRIP]).args([&folder.join("model.pt2"), &file]).status();
+    assert!(status.unwrap().success());
+    let plugin = plugin().unwrap();
+    let open = || plugin.open(&file, ModelForm::AotInductor, &json!({"threads": 2}));
+    let error = open().err().unwrap();
+    assert!(error.message.contains("does not tell how many positions it has"), "{error}");
+    fs::copy(folder.join("config.json"), stripped.path().join("config.json")).unwrap();
+    let mut session = open().unwrap();
+    let own = || plugin.open(folder, ModelForm::AotInductor, &json!({"threads": 2})).unwrap();
+    let rows = [vec![1, 2, 3], vec![4; 9]];
+    assert_eq!(session.info().precision, "bf16");
+    assert_eq!(generate(&mut session, &rows, 5, true), generate(&mut own(), &rows, 5, true));
 }
 
 fn cut_short(package: &Path) {

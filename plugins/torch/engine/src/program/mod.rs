@@ -5,7 +5,9 @@
 //! [`ProgramSession`] lays batches out over [`lane`]s and runs them. A package does not look at what it is given: a token
 //! id that it does not have ends the process, a tensor of another type is read as garbage. So [`runner`] checks all of it.
 
+mod derive;
 mod description;
+mod float;
 mod lane;
 mod libtorch;
 mod open;

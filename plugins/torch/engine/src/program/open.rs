@@ -1,9 +1,10 @@
 //! From a request to a session: the file, the machine, the options, the program, its signature, in that order.
 
 use super::description::Description;
+use super::float::precision_of;
 use super::runner::Runner;
 use super::session::ProgramSession;
-use super::signature::{Signature, broken, precision_of};
+use super::signature::{Signature, broken};
 use super::sizes::Sizes;
 use super::{libtorch, processor};
 use crate::options::{Device, Options, Quantize};

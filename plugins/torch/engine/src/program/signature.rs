@@ -1,7 +1,9 @@
 //! What a program takes and gives, held against what it says of itself, or, where it says nothing, against its names and
 //! the `config.json` beside it.
 
+use super::derive::derive;
 use super::description::{Argument, Description};
+use super::float::float;
 use super::sizes::Sizes;
 use inferhost_plugin_api::Error;
 use inferhost_plugin_api::program::{Contract, Port, Size};
@@ -10,13 +12,13 @@ use std::path::Path;
 use tch::Kind;
 
 /// Inputs that programs may have besides the cache.
-const INPUTS: [(&str, Role); 4] = [
+pub(super) const INPUTS: [(&str, Role); 4] = [
     ("input_ids", Role::Ids),
     ("attention_mask", Role::Mask),
     ("position_ids", Role::Positions),
     ("logits_indices", Role::Indices),
 ];
-const PAST: &str = "past_key_values";
+pub(super) const PAST: &str = "past_key_values";
 
 /// What is to be given for an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,72 +138,7 @@ impl Signature {
     }
 }
 
-/// What our script would have left in a program of these names and sizes.
-fn derive(path: &Path, description: &Description, sizes: &Sizes) -> Result<Contract, Error> {
-    let arguments = understood(path, &description.arguments)?;
-    let own = description.floats.as_deref().and_then(python_name).map(String::from);
-    let dtype = own.or_else(|| sizes.dtype.clone());
-    let dtype = dtype.ok_or_else(|| unknown(path, "the type of its weights (dtype)"))?;
-    let open = |name: &str| Size::Open(name.into());
-    let port = |name: &str, dtype: &str, last| {
-        let shape = vec![open("batch"), open("sequence"), last];
-        Port { name: name.into(), dtype: dtype.into(), shape }
-    };
-    let mut inputs = Vec::new();
-    for argument in arguments {
-        if !argument.name.starts_with(PAST) {
-            inputs.push(port(&argument.name, "int64", open("")));
-            continue;
-        }
-        let names = match argument.list {
-            true => cache_names(sizes.layers.ok_or_else(|| unknown(path, "its number of layers"))?),
-            false => vec![argument.name.clone()],
-        };
-        let heads = sizes.kv_heads.zip(sizes.head_size);
-        let (heads, size) = heads.ok_or_else(|| unknown(path, "its heads and their size"))?;
-        let shape = vec![open("batch"), Size::Fixed(heads), open("past"), Size::Fixed(size)];
-        inputs.extend(names.into_iter().map(|name| Port {
-            name,
-            dtype: dtype.clone(),
-            shape: shape.clone(),
-        }));
-    }
-    let vocab = sizes.vocab_size.ok_or_else(|| unknown(path, "the vocabulary's size (vocab_size)"))?;
-    let presents = inputs.iter().filter(|port| port.name.starts_with(PAST));
-    let presents = presents.map(|port| Port { name: present(&port.name), ..port.clone() });
-    let outputs = std::iter::once(port("logits", &dtype, Size::Fixed(vocab))).chain(presents).collect();
-    Ok(Contract {
-        version: 1,
-        inputs,
-        outputs,
-        padding: "left".into(),
-        precision: short_name(&dtype).unwrap_or(&dtype).into(),
-        device: String::new(),
-        parameters: None,
-        context_length: None,
-        architecture: None,
-        torch: None,
-    })
-}
-
-/// The arguments that are to be given, of those that a program has. One that can be left out is, if nothing here knows
-/// it, and so is a cache that can be: how it would be given, nothing tells.
-fn understood<'a>(path: &Path, arguments: &'a [Argument]) -> Result<Vec<&'a Argument>, Error> {
-    let is_known = |argument: &Argument| {
-        argument.name.starts_with(PAST) || INPUTS.iter().any(|(name, _)| *name == argument.name)
-    };
-    if let Some(other) = arguments.iter().find(|one| !is_known(one) && !one.optional) {
-        return Err(not_a_language_model(path, arguments.iter().map(|one| one.name.as_str()), &other.name));
-    }
-    let is_given = |one: &&Argument| is_known(one) && !(one.optional && one.list);
-    Ok(arguments.iter().filter(is_given).collect())
-}
-
-fn cache_names(layers: u64) -> Vec<String> {
-    (0..layers).flat_map(|layer| ["key", "value"].map(|half| format!("{PAST}.{layer}.{half}"))).collect()
-}
-
-fn present(past: &str) -> String {
+pub(super) fn present(past: &str) -> String {
     past.replacen(PAST, "present", 1)
 }
 
@@ -280,44 +217,11 @@ fn results(path: &Path, said: &Contract, description: &Description) -> Result<Ve
     }
 }
 
-fn float(path: &Path, port: &Port) -> Result<Kind, Error> {
-    let known = FLOATS.iter().find(|float| float.python == port.dtype);
-    known.map(|float| float.kind).ok_or_else(|| {
-        broken(
-            path,
-            &format!("has '{}' in {}, expected float32, float64, bfloat16 or float16", port.name, port.dtype),
-        )
-    })
-}
-
-struct Float {
-    kind: Kind,
-    python: &'static str,
-    cpp: &'static str,
-    short: &'static str,
-}
-
-const FLOATS: [Float; 4] = [
-    Float { kind: Kind::Float, python: "float32", cpp: "Float", short: "f32" },
-    Float { kind: Kind::Double, python: "float64", cpp: "Double", short: "f64" },
-    Float { kind: Kind::BFloat16, python: "bfloat16", cpp: "BFloat16", short: "bf16" },
-    Float { kind: Kind::Half, python: "float16", cpp: "Half", short: "f16" },
-];
-
-fn python_name(cpp: &str) -> Option<&'static str> {
-    FLOATS.iter().find(|float| float.cpp == cpp).map(|float| float.python)
-}
-
-fn short_name(python: &str) -> Option<&'static str> {
-    FLOATS.iter().find(|float| float.python == python).map(|float| float.short)
-}
-
-/// `f32`, ….
-pub(super) fn precision_of(kind: Kind) -> &'static str {
-    FLOATS.iter().find(|float| float.kind == kind).map_or("unknown", |float| float.short)
-}
-
-fn not_a_language_model<'a>(path: &Path, names: impl Iterator<Item = &'a str>, at_fault: &str) -> Error {
+pub(super) fn not_a_language_model<'a>(
+    path: &Path,
+    names: impl Iterator<Item = &'a str>,
+    at_fault: &str,
+) -> Error {
     let names: Vec<&str> = names.take(6).collect();
     let fault = match names.contains(&at_fault) {
         true => format!("'{at_fault}' is not understood"),
@@ -333,7 +237,7 @@ fn not_a_language_model<'a>(path: &Path, names: impl Iterator<Item = &'a str>, a
     )
 }
 
-fn unknown(path: &Path, what: &str) -> Error {
+pub(super) fn unknown(path: &Path, what: &str) -> Error {
     broken(
         path,
         &format!(
