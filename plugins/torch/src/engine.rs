@@ -1,6 +1,8 @@
 //! The other half of this plugin: found beside this one, loaded once libtorch is there.
 
+use crate::library;
 use inferhost_plugin_api::{Error, ErrorKind, LoadError, Plugin};
+use serde_json::json;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::PathBuf;
 
@@ -13,11 +15,12 @@ const REMEDY: &str =
 /// `RuntimeMissing` with the folder in which it should be.
 pub(crate) fn find() -> Result<PathBuf, Error> {
     let own = own_path().ok_or_else(|| missing("cannot tell where this plugin's own file is"))?;
-    let engine = own.with_file_name(format!("{DLL_PREFIX}inferhost_torch_engine{DLL_SUFFIX}"));
-    match engine.is_file() {
-        true => Ok(engine),
-        false => Err(missing(&format!("the torch plugin has no engine at {}; {REMEDY}", engine.display()))),
-    }
+    let name = format!("{DLL_PREFIX}inferhost_torch_engine{DLL_SUFFIX}");
+    let beside = own.with_file_name(&name);
+    // The plugin may be a link to where both lie.
+    let linked = own.canonicalize().map(|own| own.with_file_name(&name));
+    let found = [Some(beside.clone()), linked.ok()].into_iter().flatten().find(|engine| engine.is_file());
+    found.ok_or_else(|| missing(&format!("the torch plugin has no engine at {}; {REMEDY}", beside.display())))
 }
 
 /// Loads the engine; libtorch must be loaded.
@@ -26,7 +29,11 @@ pub(crate) fn find() -> Result<PathBuf, Error> {
 /// `RuntimeMissing` where it is not there or does not fit this plugin or this libtorch.
 pub(crate) fn load() -> Result<Plugin, Error> {
     let path = find()?;
-    Plugin::load(&path).map_err(|error| match error {
+    let engine = Plugin::load(&path).map_err(|error| match error {
+        LoadError::Refused { reason, .. } if library::is_want_of_memory(&reason) => Error::new(
+            ErrorKind::OutOfMemory,
+            format!("the torch engine at {} does not load: {reason}", path.display()),
+        ),
         LoadError::Refused { reason, .. } => {
             let first = reason.split("undefined symbol").next().unwrap_or_default();
             let reason =
@@ -34,7 +41,18 @@ pub(crate) fn load() -> Result<Plugin, Error> {
             missing(&format!("the torch engine at {} does not load: {reason}; {REMEDY}", path.display()))
         }
         other => missing(&format!("{other}; {REMEDY}")),
-    })
+    })?;
+    let found = engine.describe(&json!({}))?;
+    if (found.name.as_str(), found.version.as_str()) == ("torch-engine", env!("CARGO_PKG_VERSION")) {
+        return Ok(engine);
+    }
+    Err(missing(&format!(
+        "{} is {} {}, expected torch-engine {}; {REMEDY}",
+        path.display(),
+        found.name,
+        found.version,
+        env!("CARGO_PKG_VERSION")
+    )))
 }
 
 fn missing(message: &str) -> Error {

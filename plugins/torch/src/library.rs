@@ -71,8 +71,9 @@ pub(crate) fn load(options: &Options) -> Result<Library, Error> {
     }
     if in_use.is_empty() {
         let handle = open(&library.path)?;
-        check_loaded(&handle, &library.path)?;
+        let checked = check_loaded(&handle, &library.path);
         keep(handle, library.path.clone(), &mut in_use);
+        checked?;
     }
     if options.device != Device::Cpu && in_use.len() == 1 {
         let cuda = library.cuda();
@@ -104,12 +105,16 @@ fn open(path: &Path) -> Result<libloading::Library, Error> {
         let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         let what = format!("cannot load libtorch at {}: {reason}", path.display());
-        // The loader says the second where memory is limited, without a reason.
-        if ["annot allocate memory", "failed to map segment"].iter().any(|text| reason.contains(text)) {
+        if is_want_of_memory(&reason) {
             return Error::new(ErrorKind::OutOfMemory, what);
         }
         missing(format!("{what}; {REMEDY}"))
     })
+}
+
+/// What the system's loader says where memory is limited; the second without a reason.
+pub(crate) fn is_want_of_memory(reason: &str) -> bool {
+    ["annot allocate memory", "failed to map segment"].iter().any(|text| reason.contains(text))
 }
 
 /// Asks the loaded library itself, whatever the files beside it say.
@@ -119,7 +124,7 @@ fn check_loaded(handle: &libloading::Library, path: &Path) -> Result<(), Error> 
     let version = match found {
         // SAFETY: as above. A byte each for the three numbers of the version, from the top.
         Ok(version) => unsafe { version() }.to_be_bytes(),
-        Err(_) => return Err(wrong_version(path, "older than 2.9")),
+        Err(_) => return Err(wrong_version(path, "of a version before 2.9, or none at all")),
     };
     let found = format!("{}.{}.{}", version[0], version[1], version[2]);
     if found == VERSION { Ok(()) } else { Err(wrong_version(path, &found)) }
@@ -134,19 +139,21 @@ fn locate(options: &Options) -> Result<PathBuf, Error> {
     }
     let places = places();
     places.iter().find_map(|place| library_in(&place.join(VERSION))).ok_or_else(|| {
-        let tried: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        missing(format!("no libtorch {VERSION} found (tried {}); {REMEDY}", tried.join(", ")))
+        let tried: String = places.iter().map(|place| format!("{}, ", place.display())).collect();
+        missing(format!(
+            "no libtorch {VERSION} found (tried {tried}.runtimes folders above the executable and in the current folder); {REMEDY}"
+        ))
     })
 }
 
 /// A file or a folder that the user named.
 fn explicit(place: &Path, named_by: &str) -> Result<PathBuf, Error> {
     let place = std::path::absolute(place).unwrap_or_else(|_| place.to_path_buf());
-    if place.is_file() {
-        return Ok(place);
-    }
-    library_in(&place).ok_or_else(|| {
-        let fault = if place.is_dir() { "holds no" } else { "does not exist, expected a folder with" };
+    // Whichever of libtorch's files is named, its CPU half is what is loaded first.
+    let file =
+        place.is_file().then(|| place.with_file_name(file_name("torch_cpu"))).filter(|file| file.is_file());
+    file.or_else(|| library_in(&place)).ok_or_else(|| {
+        let fault = if place.exists() { "holds no" } else { "does not exist, expected a folder with" };
         missing(format!(
             "{named_by} is {}, which {fault} {}; {REMEDY}",
             place.display(),

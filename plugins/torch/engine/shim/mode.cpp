@@ -49,17 +49,28 @@ void ih_allow_tf32(int allow) {
   free(error);
 }
 
-// Makes a stream of its own current for this thread on CUDA device `index`, and gives its native handle: the default
-// stream cannot be captured.
-void* ih_own_stream(int index, char** error) {
-  return ih_guarded<void*>(nullptr, error, [&] {
+// A stream of CUDA device `index` that is kept for the life of the process, and in *native the driver's handle of it.
+void* ih_own_stream(int index, void** native, char** error) {
+  return ih_guarded<void*>(nullptr, error, [&]() -> void* {
     const auto* guard = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
     c10::Device device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index));
-    guard->setDevice(device);
-    c10::Stream stream = guard->getStreamFromGlobalPool(device, /*isHighPriority=*/false);
-    guard->exchangeStream(stream);
-    return guard->getStreamNativeHandle(stream);
+    auto* stream = new c10::Stream(guard->getStreamFromGlobalPool(device, /*isHighPriority=*/false));
+    *native = guard->getStreamNativeHandle(*stream);
+    return stream;
   });
+}
+
+// This thread's work goes to `stream` from here on.
+void ih_stream_enter(void* stream) {
+  char* error = nullptr;
+  ih_guarded<int>(1, &error, [&] {
+    const auto& entered = *static_cast<c10::Stream*>(stream);
+    const auto* guard = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
+    guard->setDevice(entered.device());
+    guard->exchangeStream(entered);
+    return 0;
+  });
+  free(error);
 }
 
 }

@@ -30,9 +30,18 @@ impl KvCache {
         self.capacity
     }
 
-    /// Whether it can serve so many rows and positions as it is.
-    pub(crate) fn suits(&self, rows: i64, capacity: i64) -> bool {
-        self.rows == rows && self.capacity >= capacity
+    /// Whether it can serve so many rows and positions as it is; steps of fixed shape attend to all of it, so for them it
+    /// must not be larger.
+    pub(crate) fn suits(&self, rows: i64, capacity: i64, fixed: bool) -> bool {
+        self.rows == rows && (self.capacity == capacity || (self.capacity > capacity && !fixed))
+    }
+
+    /// Forgets what is in it: under a mask too, NaN times 0 is NaN.
+    pub(crate) fn clear(&mut self) -> Outcome<()> {
+        for layer in &mut self.layers {
+            let _ = layer.f_zero_()?;
+        }
+        Ok(())
     }
 }
 
@@ -117,7 +126,7 @@ impl Span {
     /// `[rows, tokens, …]`. Padding has position 0.
     pub(crate) fn positions_of(&self, table: &Tensor) -> Outcome<Tensor> {
         let Some(padding) = &self.padding else { return Ok(table.f_narrow(0, self.past, self.tokens)?) };
-        let positions = self.columns()?.f_unsqueeze(0)?.f_sub(&padding.f_unsqueeze(1)?)?.f_clamp_min(0)?;
+        let positions = self.columns()?.f_unsqueeze(0)?.f_sub(&padding.f_unsqueeze(1)?)?.f_relu()?;
         let mut shape = table.size();
         shape.splice(0..1, [self.rows, self.tokens]);
         Ok(table.f_index_select(0, &positions.f_flatten(0, 1)?)?.f_reshape(&shape)?)
@@ -130,12 +139,12 @@ impl Span {
         if self.padding.is_none() && !slides {
             return Ok(None);
         }
-        let number = (Kind::Int64, self.device);
-        let keys = Tensor::f_arange_start(self.end() - columns, self.end(), number)?.f_unsqueeze(0)?;
+        let of = (Kind::Int64, self.device);
+        let keys = Tensor::f_arange_start(self.end() - columns, self.end(), of)?.f_unsqueeze(0)?;
         let queries = self.columns()?.f_unsqueeze(1)?;
         let mut seen = keys.f_le_tensor(&queries)?;
         if let Some(window) = window {
-            seen = seen.f_logical_and(&queries.f_sub(&keys)?.f_lt(window)?)?;
+            seen = seen.f_logical_and(&queries.f_sub(&keys)?.f_lt_tensor(&number(window, self.device)?)?)?;
         }
         let mut seen = seen.f_unsqueeze(0)?;
         if let Some(padding) = &self.padding {
@@ -146,6 +155,11 @@ impl Span {
         }
         Ok(Some(seen.f_unsqueeze(1)?))
     }
+}
+
+/// A number as a tensor of no dimensions.
+pub(crate) fn number(value: i64, device: Device) -> Outcome<Tensor> {
+    Ok(Tensor::f_from_slice(&[value])?.f_squeeze()?.f_to_device(device)?)
 }
 
 /// What attention does in every layer of one call.

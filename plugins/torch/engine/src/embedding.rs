@@ -63,7 +63,7 @@ pub(crate) struct MappedRows {
 
 impl MappedRows {
     fn of(&self, ids: &[i64]) -> Outcome<Tensor> {
-        let mut rows = Tensor::f_empty([ids.len() as i64, self.width], (self.stored, Device::Cpu))?;
+        let mut rows = Tensor::f_zeros([ids.len() as i64, self.width], (self.stored, Device::Cpu))?;
         let into = crate::shim::bytes_mut(&mut rows);
         for (into, &id) in into.chunks_exact_mut(self.row).zip(ids) {
             // The interface's edge has refused ids beyond the vocabulary.

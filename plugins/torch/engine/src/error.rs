@@ -41,7 +41,10 @@ impl Fault {
 const LONGEST: usize = 400;
 
 /// What libtorch says, by phrases that stand in its sources.
-const PHRASES: [(&str, ErrorKind); 9] = [
+const PHRASES: [(&str, ErrorKind); 11] = [
+    ("holds NaN or infinity", ErrorKind::InvalidInput),
+    // Of activations that are quantised as they come.
+    ("ChooseQuantizationParams", ErrorKind::NumericalFault),
     ("can't allocate memory", ErrorKind::OutOfMemory),
     ("not enough memory", ErrorKind::OutOfMemory),
     ("out of memory", ErrorKind::OutOfMemory),

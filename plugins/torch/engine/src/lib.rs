@@ -45,7 +45,7 @@ impl Backend for Engine {
 
     fn describe(_: &Value) -> Result<Description, Error> {
         Ok(Description {
-            name: "torch".into(),
+            name: "torch-engine".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             runtime: Runtime { name: "libtorch".into(), version: None, library: None, problem: None },
             devices: Vec::new(),
@@ -85,8 +85,10 @@ fn open_layers(request: &OpenRequest<'_>, options: &Options) -> Result<TorchSess
     let model = Model::load(config, Loader::new(weights, storage));
     shim::return_memory(false);
     let model = model?;
-    let info = info(&model, options, storage);
-    Ok(TorchSession::new(model, info, threads, Replay::new(options, device)?))
+    let replay = Replay::new(options, device)?;
+    let mut info = info(&model, options, storage);
+    info.details.insert("steps".into(), replay.describe().into());
+    Ok(TorchSession::new(model, info, threads, replay))
 }
 
 fn kind(dtype: Dtype) -> Kind {

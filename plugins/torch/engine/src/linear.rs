@@ -72,8 +72,14 @@ impl Linear {
                 let weight = Weight::Dynamic { weight: packed, reduce_range: !has_vnni() };
                 return Ok(Self { precision: weight.precision(kind), weight, bias: None, bytes });
             }
-            Storage::Quantized(Quantize::Int4Weight) if fits_int4(weight) => int4(weight)?,
-            Storage::Quantized(_) => int8(weight)?,
+            Storage::Quantized(Quantize::Int4Weight) if fits_int4(weight) => {
+                let (packed, scales_and_zeros) = shim::int4_pack(weight, INT4_GROUP)?;
+                Weight::Int4 { packed, scales_and_zeros }
+            }
+            Storage::Quantized(_) => {
+                let (weight, scales) = shim::int8_quantize(weight, OUTPUTS_AT_ONCE)?;
+                Weight::Int8 { weight, scales }
+            }
         };
         let of_weight = match &weight {
             Weight::Plain(tensor) => bytes(tensor),
@@ -181,23 +187,6 @@ fn onednn_name(activation: Activation) -> (&'static CStr, Option<&'static CStr>)
     }
 }
 
-/// A scale for each output, rounded to bfloat16 before the weights are, so that they make up for it.
-fn int8(weight: &Tensor) -> Outcome<Weight> {
-    let outputs = weight.size()[0];
-    let (mut weights, mut scales) = (Vec::new(), Vec::new());
-    // A piece at a time: what is made on the way takes several times a matrix's memory.
-    for first in (0..outputs).step_by(OUTPUTS_AT_ONCE as usize) {
-        let piece =
-            weight.f_narrow(0, first, OUTPUTS_AT_ONCE.min(outputs - first))?.f_to_kind(Kind::Float)?;
-        let largest = piece.f_abs()?.f_amax([1], true)?;
-        let scale = largest.f_div_scalar(127.0)?.f_clamp_min(1e-12)?.f_to_kind(HALF)?;
-        let mut steps = piece.f_div(&scale.f_to_kind(Kind::Float)?)?.f_round_()?;
-        weights.push(steps.f_clamp_(-127.0, 127.0)?.f_to_kind(Kind::Int8)?);
-        scales.push(scale.f_reshape([-1])?);
-    }
-    Ok(Weight::Int8 { weight: Tensor::f_cat(&weights, 0)?, scales: Tensor::f_cat(&scales, 0)? })
-}
-
 fn int8_product(input: &Tensor, weight: &Tensor, scales: &Tensor) -> Outcome<Tensor> {
     let half = input.f_to_kind(HALF)?;
     let size = input.size();
@@ -212,24 +201,6 @@ fn int8_product(input: &Tensor, weight: &Tensor, scales: &Tensor) -> Outcome<Ten
 fn fits_int4(weight: &Tensor) -> bool {
     let size = weight.size();
     size[0] % INT4_OUTPUTS == 0 && size[1] % INT4_GROUP == 0
-}
-
-/// Each group between its least and its largest weight in 15 steps; the kernel computes `(q - 8) * scale + zero`.
-fn int4(weight: &Tensor) -> Outcome<Weight> {
-    let size = weight.size();
-    let (outputs, groups) = (size[0], size[1] / INT4_GROUP);
-    let grouped = weight.f_to_kind(Kind::Float)?.f_reshape([outputs, groups, INT4_GROUP])?;
-    let (least, most) = (grouped.f_amin([2], true)?, grouped.f_amax([2], true)?);
-    let scales = most.f_sub(&least)?.f_div_scalar(15.0)?.f_clamp_min(1e-12)?.f_to_kind(HALF)?;
-    let wide = scales.f_to_kind(Kind::Float)?;
-    let zeros = least.f_add(&wide.f_mul_scalar(8.0)?)?.f_to_kind(HALF)?;
-    let lowest = zeros.f_to_kind(Kind::Float)?.f_sub(&wide.f_mul_scalar(8.0)?)?;
-    let steps = grouped.f_sub(&lowest)?.f_div(&wide)?.f_round()?.f_clamp(0.0, 15.0)?;
-    let steps = steps.f_reshape([outputs, size[1]])?.f_to_kind(Kind::Int)?.f_contiguous()?;
-    let packed = steps.f_internal_convert_weight_to_int4pack_for_cpu(1)?;
-    // `[groups, outputs, 2]`.
-    let scales_and_zeros = Tensor::f_cat(&[&scales, &zeros], 2)?.f_transpose(0, 1)?.f_contiguous()?;
-    Ok(Weight::Int4 { packed, scales_and_zeros })
 }
 
 #[cfg(target_arch = "x86_64")]

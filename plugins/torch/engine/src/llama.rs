@@ -9,7 +9,7 @@ use crate::error::Outcome;
 use crate::linear::{Linear, bytes};
 use crate::model::{Decoder, Loader};
 use inferhost_plugin_api::hf::{Activation, Heads, LlamaConfig, Rope};
-use std::sync::Mutex;
+use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
 
 pub(crate) struct Llama {
@@ -52,18 +52,18 @@ struct Rotations {
     rope: Rope,
     kind: Kind,
     device: Device,
-    table: Mutex<Tensor>,
+    table: RefCell<Tensor>,
 }
 
 impl Rotations {
     fn new(rope: Rope, kind: Kind, device: Device) -> Self {
         let kind = if kind == Kind::Double { Kind::ComplexDouble } else { Kind::ComplexFloat };
-        Self { rope, kind, device, table: Mutex::new(Tensor::new()) }
+        Self { rope, kind, device, table: RefCell::new(Tensor::new()) }
     }
 
     /// Of the first `positions` positions and perhaps more.
     fn up_to(&self, positions: i64) -> Outcome<Tensor> {
-        let mut table = self.table.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut table = self.table.borrow_mut();
         if !table.defined() || table.size()[0] < positions {
             let count = (positions as u32).next_power_of_two();
             let all: Vec<u32> = (0..count).collect();
@@ -192,6 +192,10 @@ impl Decoder for Llama {
 
     fn shape(&self) -> (usize, Heads) {
         (self.blocks.len(), self.heads)
+    }
+
+    fn table(&self) -> Option<Tensor> {
+        Some(self.rotations.table.borrow().shallow_clone())
     }
 
     fn bytes(&self) -> usize {

@@ -24,6 +24,11 @@ pub(crate) trait Decoder {
 
     /// Bytes of its weights, as they are kept.
     fn bytes(&self) -> usize;
+
+    /// A table beside the weights that grows with the positions asked for, as it is now.
+    fn table(&self) -> Option<Tensor> {
+        None
+    }
 }
 
 /// Where weights come from, and the form they take.
@@ -105,6 +110,11 @@ impl Model {
         let shared = self.config.is_tied() && self.head.plain().is_some();
         let embedding = if shared { 0 } else { self.embedding.bytes() };
         embedding + self.decoder.bytes() + self.head.bytes()
+    }
+
+    /// The decoder's table beside its weights, where it has one.
+    pub(crate) fn table(&self) -> Option<Tensor> {
+        self.decoder.table()
     }
 
     /// An empty cache.

@@ -3,14 +3,14 @@
 //!
 //! A captured step reads its token ids, its column and the rows' padding from tensors of its own, and attends to the whole
 //! cache under a mask. libtorch's allocator does not know of the graph, and hands out again what the captured step freed;
-//! that is harmless because all that outlives a replay here, weights, cache and those inputs, was allocated before the
-//! capture and is kept, and inputs are written before each replay.
+//! that is harmless because all that outlives a replay here, weights, tables, cache and those inputs, was allocated before
+//! the capture and is kept, and inputs are written before each replay.
 
-use crate::attention::{KvCache, Span};
+use crate::attention::{KvCache, Span, number};
 use crate::error::{Fault, Outcome};
 use crate::model::Model;
 use crate::options::{Device as DeviceOption, Options};
-use crate::shim;
+use crate::shim::OwnStream;
 use cudarc::driver::{result, sys};
 use inferhost_plugin_api::Error;
 use tch::{Device, Kind, Tensor};
@@ -21,16 +21,16 @@ const FIXED_STEPS: &str = "INFERHOST_TORCH_FIXED_STEPS";
 /// How steps are run, and the step that is ready to be replayed.
 pub(crate) struct Replay {
     wanted: bool,
-    /// The stream that all work of this thread goes to; none on the CPU.
-    stream: Option<Stream>,
+    /// The stream that all work of a call goes to; none on the CPU.
+    stream: Option<OwnStream>,
     step: Option<FixedStep>,
 }
 
 impl Replay {
-    /// As `options` say; on CUDA this thread gets a stream of its own, as the default one cannot be captured.
+    /// As `options` say.
     pub(crate) fn new(options: &Options, device: Device) -> Outcome<Self> {
         let stream = match (options.device, device) {
-            (DeviceOption::Cuda(number), Device::Cuda(_)) => Some(Stream(shim::own_stream(number.into())?)),
+            (DeviceOption::Cuda(number), Device::Cuda(_)) => Some(OwnStream::new(number.into())?),
             _ => None,
         };
         let wanted = match stream {
@@ -42,6 +42,22 @@ impl Replay {
 
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted
+    }
+
+    /// How steps are run, for a reader of a report.
+    pub(crate) fn describe(&self) -> &'static str {
+        match (self.wanted, self.stream) {
+            (false, _) => "growing with the cache",
+            (true, None) => "of fixed shape",
+            (true, Some(_)) => "CUDA graph",
+        }
+    }
+
+    /// To be called at the start of every call: what is this thread's.
+    pub(crate) fn enter(&self) {
+        if let Some(stream) = self.stream {
+            stream.enter();
+        }
     }
 
     /// Forgets what was captured.
@@ -73,7 +89,10 @@ impl Replay {
             return step.run(model, cache);
         }
         if step.captured.is_none() {
-            step.captured = Some(Captured::of(stream, || step.run(model, cache))?);
+            let captured = Captured::of(stream, model, || step.run(model, cache));
+            // What cannot be captured once cannot be the next time.
+            self.wanted = captured.is_ok();
+            step.captured = Some(captured?);
         }
         match &step.captured {
             Some(captured) => captured.launch(stream),
@@ -108,7 +127,7 @@ impl FixedStep {
 
     fn set(&mut self, span: &Span, ids: &Tensor) -> Outcome<()> {
         self.ids.f_copy_(ids)?;
-        self.column = self.column.f_fill_(span.past())?;
+        self.column.f_copy_(&number(span.past(), self.column.device())?)?;
         self.padding.f_copy_(&span.padding()?)?;
         Ok(())
     }
@@ -119,37 +138,40 @@ impl FixedStep {
     }
 }
 
-/// A CUDA stream, which libtorch keeps for the life of the process.
-#[derive(Clone, Copy)]
-struct Stream(sys::CUstream);
-
 /// A graph, ready to be launched, and where its result appears.
 struct Captured {
     graph: sys::CUgraphExec,
     logits: Tensor,
+    /// A table of the model's that the graph reads, and that the model may replace.
+    _table: Option<Tensor>,
 }
 
 impl Captured {
     /// Captures what `work` sends to `stream`, without running it.
-    fn of(stream: Stream, work: impl FnOnce() -> Outcome<Tensor>) -> Outcome<Self> {
+    fn of(stream: OwnStream, model: &Model, work: impl FnOnce() -> Outcome<Tensor>) -> Outcome<Self> {
+        let stream = stream.native.cast();
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         // SAFETY: the stream is libtorch's own and lives as long as the process.
-        unsafe { result::stream::begin_capture(stream.0, mode) }
-            .map_err(|e| failed("begin to capture", e))?;
+        unsafe { result::stream::begin_capture(stream, mode) }.map_err(|e| failed("begin to capture", e))?;
         let made = work();
         // SAFETY: as above; a capture is ended however the work went.
-        let graph = unsafe { result::stream::end_capture(stream.0) }.map_err(|e| failed("capture", e));
-        let (logits, graph) = (made?, graph?);
-        // SAFETY: the graph was just captured.
-        let ready = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) };
+        let graph = unsafe { result::stream::end_capture(stream) }.map_err(|e| failed("capture", e));
+        let graph = graph?;
+        let ready = made.and_then(|logits| {
+            // SAFETY: the graph was just captured.
+            let ready = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) };
+            Ok((ready.map_err(|e| failed("make ready", e))?, logits))
+        });
         // SAFETY: what was instantiated does not need it any more.
         let _ = unsafe { result::graph::destroy(graph) };
-        Ok(Self { graph: ready.map_err(|e| failed("make ready", e))?, logits })
+        let (graph, logits) = ready?;
+        Ok(Self { graph, logits, _table: model.table() })
     }
 
-    fn launch(&self, stream: Stream) -> Outcome<Tensor> {
+    fn launch(&self, stream: OwnStream) -> Outcome<Tensor> {
         // SAFETY: both live; what the graph reads and writes is kept by the step that owns it.
-        unsafe { result::graph::launch(self.graph, stream.0) }.map_err(|e| failed("launch", e))?;
+        unsafe { result::graph::launch(self.graph, stream.native.cast()) }
+            .map_err(|e| failed("launch", e))?;
         Ok(self.logits.shallow_clone())
     }
 }

@@ -35,9 +35,8 @@ impl TorchSession {
 
     /// What holds for every call. Sessions of one process may differ in threads.
     fn begin(&self) -> InferenceMode {
-        if tch::get_num_threads() != self.threads {
-            tch::set_num_threads(self.threads);
-        }
+        tch::set_num_threads(self.threads);
+        self.replay.enter();
         InferenceMode::enter()
     }
 
@@ -56,12 +55,14 @@ impl TorchSession {
     }
 
     fn make_room(&mut self, rows: i64, capacity: i64) -> Outcome<()> {
-        if !self.cache.as_ref().is_some_and(|cache| cache.suits(rows, capacity)) {
-            // The old one goes first, with the graphs that write into it, so that two are never there at once.
-            self.replay.clear();
-            self.cache = None;
-            self.cache = Some(self.model.cache(rows, capacity)?);
+        let fixed = self.replay.is_wanted();
+        if let Some(cache) = self.cache.as_mut().filter(|cache| cache.suits(rows, capacity, fixed)) {
+            return if fixed { cache.clear() } else { Ok(()) };
         }
+        // The old one goes first, with the graph that writes into it, so that two are never there at once.
+        self.replay.clear();
+        self.cache = None;
+        self.cache = Some(self.model.cache(rows, capacity)?);
         Ok(())
     }
 

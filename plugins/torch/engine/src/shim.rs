@@ -20,7 +20,8 @@ unsafe extern "C" {
     fn ih_has_onednn() -> c_int;
     fn ih_cpu_capability() -> *mut c_char;
     fn ih_allow_tf32(allow: c_int);
-    fn ih_own_stream(index: c_int, error: *mut *mut c_char) -> *mut c_void;
+    fn ih_own_stream(index: c_int, native: *mut *mut c_void, error: *mut *mut c_char) -> *mut c_void;
+    fn ih_stream_enter(stream: *mut c_void);
     fn ih_onednn_pack(weight: Raw, error: *mut *mut c_char) -> Raw;
     fn ih_onednn_linear(
         input: Raw,
@@ -38,6 +39,8 @@ unsafe extern "C" {
         how: *const c_char,
         error: *mut *mut c_char,
     ) -> Raw;
+    fn ih_int8_quantize(weight: Raw, at_once: i64, scales: *mut Raw, error: *mut *mut c_char) -> Raw;
+    fn ih_int4_pack(weight: Raw, group: i64, scales_and_zeros: *mut Raw, error: *mut *mut c_char) -> Raw;
     fn ih_dynamic_pack(weight: Raw, bias: Raw, error: *mut *mut c_char) -> *mut c_void;
     fn ih_dynamic_free(packed: *mut c_void);
     fn ih_dynamic_linear(
@@ -93,12 +96,28 @@ pub(crate) fn allow_tf32(allow: bool) {
     unsafe { ih_allow_tf32(allow.into()) }
 }
 
-/// Makes a stream of its own this thread's on CUDA device `index`, and gives the driver's handle of it.
-pub(crate) fn own_stream<T>(index: c_int) -> Outcome<*mut T> {
-    let mut error = null_mut();
-    // SAFETY: libtorch checks the index and keeps its streams for the life of the process.
-    let stream = unsafe { ih_own_stream(index, &raw mut error) };
-    if error.is_null() { Ok(stream.cast()) } else { Err(failed(error)) }
+/// A CUDA stream of libtorch's, kept for the life of the process: the default one cannot be captured.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnStream {
+    stream: NonNull<c_void>,
+    /// The driver's handle.
+    pub(crate) native: *mut c_void,
+}
+
+impl OwnStream {
+    /// One of CUDA device `index`.
+    pub(crate) fn new(index: c_int) -> Outcome<Self> {
+        let (mut error, mut native) = (null_mut(), null_mut());
+        // SAFETY: libtorch checks the index and keeps its streams.
+        let stream = unsafe { ih_own_stream(index, &raw mut native, &raw mut error) };
+        NonNull::new(stream).map(|stream| Self { stream, native }).ok_or_else(|| failed(error))
+    }
+
+    /// Makes it the one that this thread's work goes to.
+    pub(crate) fn enter(self) {
+        // SAFETY: made by `new` and never freed.
+        unsafe { ih_stream_enter(self.stream.as_ptr()) }
+    }
 }
 
 /// `weight` `[outputs, inputs]` in the layout of oneDNN's products.
@@ -147,6 +166,26 @@ pub(crate) fn onednn_linear_with(
     })
 }
 
+/// `weight` `[outputs, inputs]` in 8 bits and a bfloat16 scale for each output, made for `at_once` outputs at a time.
+///
+/// Here and not with tch's operators: one of those that takes a number panics where memory runs out.
+pub(crate) fn int8_quantize(weight: &Tensor, at_once: i64) -> Outcome<(Tensor, Tensor)> {
+    let mut scales = null_mut();
+    // SAFETY: the tensor lives through the call.
+    let quantized = made(|error| unsafe { ih_int8_quantize(raw(weight), at_once, &raw mut scales, error) })?;
+    // SAFETY: set where the call succeeded, to a tensor that nobody else frees.
+    Ok((quantized, unsafe { Tensor::from_ptr(scales.cast()) }))
+}
+
+/// `weight` `[outputs, inputs]` in 4 bits, packed, and scales and zeros of each `group`, `[groups, outputs, 2]`.
+pub(crate) fn int4_pack(weight: &Tensor, group: i64) -> Outcome<(Tensor, Tensor)> {
+    let mut scales_and_zeros = null_mut();
+    // SAFETY: the tensor lives through the call.
+    let packed = made(|error| unsafe { ih_int4_pack(raw(weight), group, &raw mut scales_and_zeros, error) })?;
+    // SAFETY: set where the call succeeded, to a tensor that nobody else frees.
+    Ok((packed, unsafe { Tensor::from_ptr(scales_and_zeros.cast()) }))
+}
+
 /// A matrix in 8 bits with a scale for each output, packed for FBGEMM, with its bias.
 pub(crate) struct DynamicWeight(NonNull<c_void>);
 
@@ -175,7 +214,7 @@ impl Drop for DynamicWeight {
     }
 }
 
-/// The memory of a tensor just made, dense and on the CPU, to be filled.
+/// The memory of a tensor of zeros, dense and on the CPU, to be filled.
 pub(crate) fn bytes_mut(tensor: &mut Tensor) -> &mut [u8] {
     let length = tensor.numel() * tensor.kind().elt_size_in_bytes();
     debug_assert!(
@@ -184,7 +223,7 @@ pub(crate) fn bytes_mut(tensor: &mut Tensor) -> &mut [u8] {
     if length == 0 {
         return &mut [];
     }
-    // SAFETY: dense CPU memory of that many bytes, borrowed as long as the tensor; any bytes are a value.
+    // SAFETY: dense CPU memory of that many bytes that were written before, borrowed as long as the tensor.
     unsafe { from_raw_parts_mut(tensor.data_ptr().cast::<u8>(), length) }
 }
 

@@ -40,8 +40,8 @@ impl Storage {
             Self::Plain => "plain (cuBLAS)",
             Self::OneDnn => "packed (oneDNN)",
             Self::Quantized(Quantize::Int8Dynamic) => "int8, dynamic activations (FBGEMM)",
-            Self::Quantized(Quantize::Int8Weight) => "int8 weights (_weight_int8pack_mm)",
-            Self::Quantized(_) => "int4 weights (_weight_int4pack_mm_for_cpu)",
+            Self::Quantized(Quantize::Int8Weight) => "int8 weights, products in bf16",
+            Self::Quantized(_) => "int4 weights, products in bf16",
         }
     }
 }

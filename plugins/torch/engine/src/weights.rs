@@ -68,7 +68,7 @@ impl Weights {
     fn stored(&mut self, name: &str, shape: &[usize]) -> Outcome<Tensor> {
         let kind = kind_of(self.files.info(name, shape)?.dtype);
         let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-        let mut tensor = Tensor::f_empty(&sizes, (kind, Device::Cpu))?;
+        let mut tensor = Tensor::f_zeros(&sizes, (kind, Device::Cpu))?;
         self.files.read_into(name, shim::bytes_mut(&mut tensor))?;
         Ok(tensor)
     }
