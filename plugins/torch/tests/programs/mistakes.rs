@@ -145,6 +145,7 @@ fn options_that_a_program_cannot_follow_are_refused() {
     for (options, expected) in [
         (json!({"dtype": "bf16"}), "was exported in f32; leave dtype out, or export it with --dtype bf16"),
         (json!({"quantize": "int8-dynamic"}), "quantize = \"int8-dynamic\" was asked for, but"),
+        (json!({"linear": "plain"}), "linear = \"plain\" was asked for, but"),
         (json!({"quantize": "int4-weight"}), "is a program (torchscript), which is run as it was exported"),
     ] {
         let error = plugin.open(&file, ModelForm::TorchScript, &options).err().unwrap();

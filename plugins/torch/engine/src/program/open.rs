@@ -7,7 +7,7 @@ use super::session::ProgramSession;
 use super::signature::{Signature, broken};
 use super::sizes::Sizes;
 use super::{libtorch, processor};
-use crate::options::{Device, Options, Quantize};
+use crate::options::{Device, Layout, Options, Quantize};
 use crate::shim;
 use crate::shim::program::Program;
 use inferhost_plugin_api::program::{ProgramFile, find_program};
@@ -116,6 +116,8 @@ fn check_device(path: &Path, file: &ProgramFile, options: &Options) -> Result<()
 fn check_options(path: &Path, file: &ProgramFile, options: &Options) -> Result<(), Error> {
     let what = if options.quantize != Quantize::None {
         format!("quantize = \"{}\"", options.quantize)
+    } else if options.linear == Layout::Plain {
+        "linear = \"plain\"".into()
     } else if options.cuda_graph == Some(true) {
         "cuda_graph = true".into()
     } else {
