@@ -1,5 +1,6 @@
 //! What describes one sample.
 
+use super::{CONFIDENCE, Interval, quantile, t_critical};
 use serde::{Deserialize, Serialize};
 
 /// A sample's location and spread. A field is `None` where the sample does not define it.
@@ -19,6 +20,12 @@ pub struct Summary {
     pub max: Option<f64>,
     /// Coefficient of variation, sd / |mean|; none where the mean is 0.
     pub cv: Option<f64>,
+    /// The 95% confidence interval of the mean, by Student's t; needs two values.
+    pub ci95: Option<Interval>,
+    /// The 90th percentile; needs 10 values, fewer than which have no tenth above it.
+    pub p90: Option<f64>,
+    /// The 99th percentile; needs 100 values.
+    pub p99: Option<f64>,
 }
 
 /// Describes `values`.
@@ -31,14 +38,21 @@ pub fn summary(values: &[f64]) -> Summary {
     sorted.sort_by(f64::total_cmp);
     let mean = mean(&sorted);
     let sd = mean.and_then(|mean| deviation(&sorted, mean));
+    let n = sorted.len();
     Summary {
-        n: sorted.len(),
+        n,
         mean,
         sd,
         median: median(&sorted),
         min: sorted.first().copied(),
         max: sorted.last().copied(),
         cv: sd.zip(mean).filter(|(_, mean)| *mean != 0.0).map(|(sd, mean)| sd / mean.abs()),
+        ci95: mean.zip(sd).and_then(|(mean, sd)| {
+            let critical = t_critical(CONFIDENCE, n as f64 - 1.0)?;
+            Interval::around(mean, critical * sd / (n as f64).sqrt())
+        }),
+        p90: quantile(&sorted, 0.9).filter(|_| n >= 10),
+        p99: quantile(&sorted, 0.99).filter(|_| n >= 100),
     }
 }
 

@@ -1,0 +1,24 @@
+//! A range that holds a true value with a stated coverage.
+
+use serde::{Deserialize, Serialize};
+
+/// From `low` to `high`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// `half` to either side of `middle`; none where either is not finite.
+    pub fn around(middle: f64, half: f64) -> Option<Self> {
+        (middle.is_finite() && half.is_finite()).then(|| Self { low: middle - half, high: middle + half })
+    }
+
+    /// Whether `value` lies in it, ends included.
+    pub fn contains(&self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+}
