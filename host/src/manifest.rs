@@ -121,6 +121,8 @@ pub struct ArtifactEntry {
     pub sha256: Option<String>,
     /// Their size.
     pub bytes: Option<u64>,
+    /// Wall time of the build, seconds, when it was built.
+    pub build_seconds: Option<f64>,
 }
 
 /// How many runs a matrix has made.

@@ -223,6 +223,7 @@ mod tests {
             backends: vec![backend("x"), backend("y")],
             scenarios: vec![scenario("short", 8), scenario("long", 30)],
             accuracy: None,
+            report: crate::config::ReportSettings::default(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! One record per run: what `records.jsonl` holds, a line each. The field names are a contract.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of the record's fields.
 pub const SCHEMA: u32 = 1;
 
 /// One repetition of one cell.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -39,6 +40,7 @@ pub struct Record {
     /// To the first token in host memory, milliseconds; null but for `generate`.
     pub ttft_ms: Option<f64>,
     /// Each step's time, milliseconds, the first from the call; empty but for `generate`.
+    #[serde(default)]
     pub token_ms: Vec<f64>,
     /// Prompt and new tokens of all rows.
     pub tokens_processed: Option<u64>,
@@ -57,7 +59,7 @@ pub struct Record {
 }
 
 /// Which of a session's calls a cell measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The prompt through the model.
@@ -80,7 +82,7 @@ impl Mode {
 }
 
 /// Whether a run's measurement holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It holds.
@@ -90,7 +92,7 @@ pub enum Status {
 }
 
 /// Why a run gave no valid measurement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Degraded {
     /// The class of reason.
     pub kind: DegradedKind,
@@ -112,7 +114,7 @@ impl Degraded {
 }
 
 /// The classes of reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DegradedKind {
     /// No answer before the deadline.
@@ -153,7 +155,7 @@ impl DegradedKind {
 }
 
 /// Where in a worker's life a run was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Loading the plugin.
@@ -183,7 +185,7 @@ impl Stage {
 
 /// What the worker used, as far as it could be counted. What is sampled is null where there were fewer than two samples:
 /// in runs of under some 200 ms, and without isolation.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Telemetry {
     /// Largest resident set in the worker's life so far, opening and warm-ups included, MB (10^6 bytes); null without a
@@ -199,6 +201,8 @@ pub struct Telemetry {
     pub cpu_peak_pct: Option<f64>,
     /// The same, 90th percentile.
     pub cpu_p90_pct: Option<f64>,
+    /// Energy of the run, joules; null without a counter.
+    pub energy_j: Option<f64>,
     /// Samples taken while the call ran, 100 ms apart.
     pub samples: u32,
     /// Null: no GPU counter is read yet.
@@ -266,6 +270,7 @@ pub(crate) mod sample {
             cpu_mean_pct: Some(187.0),
             cpu_peak_pct: Some(199.6),
             cpu_p90_pct: Some(198.0),
+            energy_j: None,
             samples: 19,
             gpu: None,
         };

@@ -8,6 +8,7 @@ use super::{DatasetError, Source};
 use crate::config::AccuracySettings;
 use crate::digest::hex;
 use crate::model::ResolvedModel;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
@@ -34,7 +35,7 @@ pub struct Dataset {
 }
 
 /// What a backend was scored on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Corpus {
     /// The file's name.
     pub name: String,

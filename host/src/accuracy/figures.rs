@@ -1,10 +1,11 @@
 //! From what workers say of each batch to the figures of one backend. Pure: nothing is kept but sums.
 
 use crate::worker::protocol::{Divergence, EvaluateResult};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a corpus says of one backend.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
     /// Tokens predicted.
     pub tokens: u64,
@@ -32,7 +33,7 @@ pub struct Figures {
 }
 
 /// A backend's log-probabilities against the baseline's, token by token.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Against {
     /// Perplexity over the baseline's, less 1.
     pub relative_difference: f64,
@@ -44,7 +45,7 @@ pub struct Against {
 }
 
 /// A backend's distributions over the next token against the baseline's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distributions {
     /// Mean KL(baseline || backend), nats.
     pub kl_mean: f64,

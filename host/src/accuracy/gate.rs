@@ -2,6 +2,7 @@
 
 use super::Figures;
 use crate::config::Thresholds;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A perplexity of this share of the vocabulary and more is that of a model that knows next to nothing: uniform
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const NO_SIGNAL: f64 = 0.5;
 
 /// What a backend computes in, as far as the gate goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PrecisionClass {
     /// 32-bit floats and wider.
@@ -65,7 +66,7 @@ impl PrecisionClass {
 }
 
 /// What the gate says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// What the others are held against.

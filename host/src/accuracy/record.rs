@@ -2,13 +2,14 @@
 
 use super::{Corpus, Figures, PrecisionClass, Verdict};
 use crate::record::Degraded;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of the line's fields.
 pub const SCHEMA: u32 = 1;
 
 /// How one backend did on one model's corpus.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evaluation {
     /// [`SCHEMA`].
     pub schema: u32,

@@ -1,15 +1,17 @@
 //! How near backends came to the baseline's accuracy, and the mark that this leaves beside their speeds.
 
 use super::Analysis;
+use super::cell::CellSummary;
 use super::order::Order;
 use crate::accuracy::{Evaluation, Verdict};
 use crate::manifest::Manifest;
 use crate::store::Evaluations;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashSet;
 
 /// The evaluations of one run folder.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Accuracy {
     /// Pairs of model and backend that are to be evaluated.
     pub planned: u64,
@@ -34,7 +36,7 @@ impl Accuracy {
         self.evaluations.chunk_by(|a, b| a.model == b.model)
     }
 
-    fn of(manifest: &Manifest, found: &Evaluations) -> Option<Self> {
+    pub(super) fn of(manifest: &Manifest, found: &Evaluations) -> Option<Self> {
         let planned = manifest.planned_evaluations;
         if planned == 0 && found.evaluations.is_empty() {
             return None;
@@ -54,21 +56,16 @@ impl Accuracy {
     }
 }
 
-impl Analysis {
-    /// Adds what `found` says, also to every cell.
-    #[must_use]
-    pub fn with_accuracy(mut self, manifest: &Manifest, found: &Evaluations) -> Self {
-        self.accuracy = Accuracy::of(manifest, found);
-        for cell in &mut self.cells {
-            let evaluations = self.accuracy.iter().flat_map(|accuracy| &accuracy.evaluations);
-            cell.accuracy = evaluations
-                .filter(|of| of.model == cell.model && of.backend == cell.backend)
-                .map(|of| of.verdict)
-                .next();
-        }
-        self
+/// Sets every cell's mark.
+pub(super) fn mark(cells: &mut [CellSummary], accuracy: Option<&Accuracy>) {
+    let evaluations = accuracy.map_or(&[][..], |accuracy| &accuracy.evaluations);
+    for cell in cells {
+        let own = |of: &&Evaluation| of.model == cell.model && of.backend == cell.backend;
+        cell.accuracy = evaluations.iter().find(own).map(|of| of.verdict);
     }
+}
 
+impl Analysis {
     /// What the gate says of a backend on a model; none where it was not evaluated.
     pub fn verdict(&self, model: &str, backend: &str) -> Option<Verdict> {
         let evaluations = self.accuracy.iter().flat_map(|accuracy| &accuracy.evaluations);

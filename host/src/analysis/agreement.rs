@@ -4,11 +4,12 @@
 //! accuracy, not a verdict.
 
 use super::group::{Call, Group, Scenario};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
 
 /// The outputs of one model, scenario and call, against one backend's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Agreement {
     /// The model.
     pub model: String,
@@ -23,7 +24,7 @@ pub struct Agreement {
 }
 
 /// How far one backend's outputs are the reference's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Difference {
     /// The backend.
     pub backend: String,
@@ -41,12 +42,12 @@ impl Agreement {
 }
 
 /// One for each row of the tables in which two backends have outputs of the same runs.
-pub(super) fn agreement(groups: &[Group<'_>], baseline: Option<&str>) -> Vec<Agreement> {
+pub(super) fn agreement(groups: &[Group], baseline: Option<&str>) -> Vec<Agreement> {
     let rows = groups.chunk_by(|a, b| a.key.same_row(&b.key));
     rows.filter_map(|row| row_agreement(row, baseline)).collect()
 }
 
-fn row_agreement(row: &[Group<'_>], baseline: Option<&str>) -> Option<Agreement> {
+fn row_agreement(row: &[Group], baseline: Option<&str>) -> Option<Agreement> {
     let outputs: Vec<Outputs<'_>> =
         row.iter().map(Outputs::of).filter(|outputs| !outputs.digests.is_empty()).collect();
     let is_baseline = |outputs: &&Outputs<'_>| Some(outputs.backend) == baseline;
@@ -55,8 +56,8 @@ fn row_agreement(row: &[Group<'_>], baseline: Option<&str>) -> Option<Agreement>
     let compared: Vec<Difference> = others.filter_map(|other| other.against(reference)).collect();
     let key = &row.first()?.key;
     (!compared.is_empty()).then(|| Agreement {
-        model: key.model.into(),
-        scenario: key.scenario.to_owned(),
+        model: key.model.clone(),
+        scenario: key.scenario.clone(),
         call: key.call,
         reference: reference.backend.into(),
         compared,
@@ -66,16 +67,13 @@ fn row_agreement(row: &[Group<'_>], baseline: Option<&str>) -> Option<Agreement>
 /// One backend's digests by round and repetition: prompts may change with these, never with the backend.
 struct Outputs<'a> {
     backend: &'a str,
-    digests: HashMap<(u32, u32), &'a str>,
+    digests: HashMap<(u32, u32), u128>,
 }
 
 impl<'a> Outputs<'a> {
-    fn of(group: &Group<'a>) -> Self {
-        let digests = group
-            .records
-            .iter()
-            .filter_map(|record| Some(((record.round, record.repetition), record.output_digest.as_deref()?)));
-        Self { backend: group.key.backend, digests: digests.collect() }
+    fn of(group: &'a Group) -> Self {
+        let digests = group.runs.iter().filter_map(|run| Some(((run.round, run.repetition), run.digest?)));
+        Self { backend: &group.key.backend, digests: digests.collect() }
     }
 
     fn against(&self, reference: &Self) -> Option<Difference> {

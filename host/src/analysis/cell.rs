@@ -1,18 +1,27 @@
 //! One cell's runs in figures. The definitions are those of the table of metrics in the README.
 
+use super::flag::{Flag, flags};
 use super::group::{Call, Group, Scenario};
-use super::is_ok;
+use super::rate::Rate;
 use super::resources::Resources;
+use super::run::{Figure, Run};
+use super::token_times::TokenTimes;
 use crate::accuracy::Verdict;
 use crate::manifest::Manifest;
-use crate::record::{DegradedKind, Record};
-use crate::stats::{Summary, summary};
+use crate::record::DegradedKind;
+use crate::stats::{Summary, outliers, summary};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Most runs of a cell that are kept one by one, for plots and for tracing a figure to its records.
+const POINTS: usize = 200;
+
 /// What the runs of one cell say. Figures are over the ok runs alone.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CellSummary {
+    /// As in its records.
+    pub cell: String,
     /// The model.
     pub model: String,
     /// The backend.
@@ -27,6 +36,8 @@ pub struct CellSummary {
     pub ok: u64,
     /// Those without, by kind.
     pub degraded: BTreeMap<DegradedKind, u64>,
+    /// Those without, of all.
+    pub degraded_rate: Rate,
     /// Milliseconds around the plugin's call.
     pub latency_ms: Summary,
     /// Tokens processed over latency, per second.
@@ -39,100 +50,119 @@ pub struct CellSummary {
     pub tpot_ms: Summary,
     /// Tokens per second after each row's first, for 2 new tokens and more.
     pub decode_tok_s: Summary,
+    /// Times between tokens; none without two tokens.
+    pub inter_token: Option<TokenTimes>,
+    /// Joules over tokens processed; no runs where no counter was read.
+    pub energy_j_per_token: Summary,
+    /// At the backend's hourly price and its mean throughput; none without a price.
+    pub cost_per_million_tokens: Option<f64>,
     /// The worker's largest resident set, MB (10^6 bytes).
     pub rss_peak_mb: Option<f64>,
     /// What the runs used.
     pub resources: Resources,
+    /// What a reader should know before believing the figures.
+    pub flags: Vec<Flag>,
+    /// Lines of `records.jsonl` of the ok runs whose latency is an outlier; they are in all figures.
+    pub outlier_lines: Vec<usize>,
     /// What the accuracy gate says of the backend on this model; none where it was not evaluated.
     pub accuracy: Option<Verdict>,
+    /// The runs one by one, evenly thinned where there are more than 200.
+    #[serde(skip)]
+    pub points: Vec<Point>,
+}
+
+/// One run as a plot shows it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Of `records.jsonl`, from 1.
+    pub line: usize,
+    /// From 0.
+    pub round: u32,
+    /// From 0.
+    pub repetition: u32,
+    /// When the run began, milliseconds since 1970.
+    pub at_ms: Option<f64>,
+    /// Milliseconds; none where the run is degraded.
+    pub latency_ms: Option<f64>,
+    /// Tokens per second.
+    pub throughput_tok_s: Option<f64>,
+    /// The worker's largest resident set so far, MB.
+    pub rss_peak_mb: Option<f64>,
 }
 
 impl CellSummary {
-    pub(super) fn of(group: &Group<'_>, manifest: &Manifest) -> Self {
-        let ok: Vec<&Record> = group.records.iter().copied().filter(|record| is_ok(record)).collect();
-        let over = |metric: fn(&Record) -> Option<f64>| -> Summary {
-            summary(&ok.iter().filter_map(|record| metric(record)).collect::<Vec<_>>())
+    pub(super) fn of(group: &Group, manifest: &Manifest) -> Self {
+        let ok: Vec<&Run> = group.ok().collect();
+        let over = |metric: fn(&Run) -> Figure| -> Summary {
+            summary(&ok.iter().filter_map(|run| metric(run).get()).collect::<Vec<_>>())
         };
-        let resources = Resources::of(&group.records).sized(manifest, group.key.model, group.key.backend);
+        let key = &group.key;
+        let resources = Resources::of(&ok).sized(manifest, &key.model, &key.backend);
+        let latency_ms = over(|run| run.latency_ms);
         Self {
-            model: group.key.model.into(),
-            backend: group.key.backend.into(),
-            scenario: group.key.scenario.to_owned(),
-            call: group.key.call,
-            recorded: group.records.len() as u64,
+            cell: group.cell.clone(),
+            model: key.model.clone(),
+            backend: key.backend.clone(),
+            scenario: key.scenario.clone(),
+            call: key.call,
+            recorded: group.runs.len() as u64,
             ok: ok.len() as u64,
-            degraded: degraded(&group.records),
-            latency_ms: over(|record| record.latency_ms),
-            throughput_tok_s: over(|record| record.throughput_tok_s),
+            degraded: degraded(group),
+            degraded_rate: Rate::of((group.runs.len() - ok.len()) as u64, group.runs.len() as u64),
+            flags: flags(&ok, &latency_ms),
+            outlier_lines: outlier_lines(&ok),
+            latency_ms,
+            throughput_tok_s: over(|run| run.throughput_tok_s),
             throughput_ratio: None,
-            ttft_ms: over(|record| record.ttft_ms),
-            tpot_ms: over(tpot_ms),
-            decode_tok_s: over(decode_tok_s),
+            ttft_ms: over(|run| run.ttft_ms),
+            tpot_ms: over(|run| run.tpot_ms),
+            decode_tok_s: over(|run| run.decode_tok_s),
+            inter_token: group.token_times.times(),
+            energy_j_per_token: over(|run| run.energy_j_per_token),
+            cost_per_million_tokens: None,
             rss_peak_mb: resources.rss_peak_mb.max,
             resources,
             accuracy: None,
+            points: points(&group.runs),
         }
+    }
+
+    /// Whether both are of one table's row: all but the backend.
+    pub(super) fn same_row(&self, other: &Self) -> bool {
+        (&self.model, self.call, &self.scenario) == (&other.model, other.call, &other.scenario)
+    }
+
+    /// Whether both are of one table.
+    pub(super) fn same_table(&self, other: &Self) -> bool {
+        (&self.model, self.call) == (&other.model, other.call)
     }
 }
 
-fn degraded(records: &[&Record]) -> BTreeMap<DegradedKind, u64> {
+fn degraded(group: &Group) -> BTreeMap<DegradedKind, u64> {
     let mut kinds = BTreeMap::new();
-    for reason in records.iter().filter_map(|record| record.degraded.as_ref()) {
-        *kinds.entry(reason.kind).or_default() += 1;
+    for lost in &group.lost {
+        *kinds.entry(lost.reason.kind).or_default() += lost.count;
     }
     kinds
 }
 
-/// Milliseconds after the first step, and the steps made in them.
-fn decode(record: &Record) -> Option<(f64, f64)> {
-    // Generation may stop at end-of-sequence, so the steps made count, not those asked for.
-    let steps = record.token_ms.len().checked_sub(1).filter(|&steps| steps > 0)?;
-    let time = record.latency_ms? - record.ttft_ms?;
-    (time > 0.0).then_some((time, steps as f64))
+fn outlier_lines(ok: &[&Run]) -> Vec<usize> {
+    let measured: Vec<(usize, f64)> =
+        ok.iter().filter_map(|run| Some((run.line, run.latency_ms.get()?))).collect();
+    let latencies: Vec<f64> = measured.iter().map(|(_, latency)| *latency).collect();
+    outliers(&latencies).into_iter().map(|index| measured[index].0).collect()
 }
 
-fn tpot_ms(record: &Record) -> Option<f64> {
-    decode(record).map(|(time, steps)| time / steps)
-}
-
-fn decode_tok_s(record: &Record) -> Option<f64> {
-    let (time, _) = decode(record)?;
-    // Rows may stop at different steps, so the tokens made are counted.
-    let prompts_and_first = u64::from(record.batch) * (u64::from(record.prompt_tokens) + 1);
-    let tokens = record.tokens_processed?.checked_sub(prompts_and_first)?;
-    Some(tokens as f64 / time * 1000.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::sample;
-
-    #[test]
-    fn decoding_is_what_follows_the_first_token() {
-        let record = Record { batch: 4, tokens_processed: Some(4 * (8 + 8)), ..sample::generated() };
-        assert_eq!(tpot_ms(&record), Some(1.0));
-        assert_eq!(decode_tok_s(&record), Some(4000.0));
-
-        let stopped_early = Record { token_ms: vec![2.0, 3.0, 4.0], ..sample::generated() };
-        assert_eq!(tpot_ms(&stopped_early), Some(3.5));
-    }
-
-    #[test]
-    fn a_row_that_has_stopped_decodes_nothing() {
-        // One row makes 8 tokens, the other stops after its third: 7 + 2 tokens in 7 ms.
-        let record = Record { batch: 2, tokens_processed: Some(2 * 8 + 8 + 3), ..sample::generated() };
-        assert_eq!(tpot_ms(&record), Some(1.0));
-        assert_eq!(decode_tok_s(&record), Some(9.0 / 7.0 * 1000.0));
-    }
-
-    #[test]
-    fn what_has_no_second_token_has_no_decoding() {
-        let one = Record { new_tokens: 1, token_ms: vec![2.0], ..sample::generated() };
-        let at_once = Record { ttft_ms: Some(9.0), ..sample::generated() };
-        let unknown = Record { ttft_ms: None, ..sample::generated() };
-        for record in [one, at_once, unknown, sample::ok()] {
-            assert_eq!((tpot_ms(&record), decode_tok_s(&record)), (None, None));
-        }
-    }
+fn points(runs: &[Run]) -> Vec<Point> {
+    let step = runs.len().div_ceil(POINTS).max(1);
+    let point = |run: &Run| Point {
+        line: run.line,
+        round: run.round,
+        repetition: run.repetition,
+        at_ms: run.at.get(),
+        latency_ms: run.latency_ms.get().filter(|_| run.ok),
+        throughput_tok_s: run.throughput_tok_s.get().filter(|_| run.ok),
+        rss_peak_mb: run.used.rss_peak_mb.get(),
+    };
+    runs.iter().step_by(step).map(point).collect()
 }

@@ -1,15 +1,18 @@
 //! Records put together by what they measure, in the order a reader expects.
 
 use super::order::Order;
+use super::run::Run;
+use super::token_times::TokenTimer;
 use crate::manifest::Manifest;
-use crate::record::{Mode, Record};
+use crate::record::{Degraded, Mode, Record};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 
 /// Which of a session's calls, and whether with `past_key_values`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Call {
     /// The call.
     pub mode: Mode,
@@ -35,20 +38,27 @@ impl fmt::Display for Call {
     }
 }
 
-/// A scenario by name and shape: one whose shape was changed between two starts of a matrix is two.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A scenario by name and shape: one whose shape was changed between two starts of a matrix is two. Ordered from small to
+/// large.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Scenario {
-    /// Its name in the config.
-    pub name: String,
     /// Rows.
     pub batch: u32,
     /// Tokens of each row's prompt.
     pub prompt_tokens: u32,
     /// Tokens asked of each row; 0 where the mode makes none.
     pub new_tokens: u32,
+    /// Its name in the config.
+    pub name: String,
 }
 
 impl Scenario {
+    /// Prompt and new tokens of all rows.
+    pub fn tokens(&self, call: Call) -> u64 {
+        let new_tokens = if call.mode == Mode::Generate { self.new_tokens } else { 0 };
+        u64::from(self.batch) * (u64::from(self.prompt_tokens) + u64::from(new_tokens))
+    }
+
     /// Batch x prompt tokens, and new tokens where there are any: `4x19`, `4x19+8`.
     pub fn shape(&self) -> String {
         let Self { batch, prompt_tokens, new_tokens, .. } = self;
@@ -60,72 +70,109 @@ impl Scenario {
 }
 
 /// What the records of one cell have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key<'a> {
-    pub(super) model: &'a str,
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) model: String,
     pub(super) call: Call,
-    pub(super) scenario: ScenarioKey<'a>,
-    pub(super) backend: &'a str,
+    pub(super) scenario: Scenario,
+    pub(super) backend: String,
 }
 
-/// A [`Scenario`], borrowed; ordered from small to large.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct ScenarioKey<'a> {
-    batch: u32,
-    prompt_tokens: u32,
-    new_tokens: u32,
-    name: &'a str,
-}
-
-impl ScenarioKey<'_> {
-    pub(super) fn to_owned(self) -> Scenario {
-        let Self { batch, prompt_tokens, new_tokens, name } = self;
-        Scenario { name: name.into(), batch, prompt_tokens, new_tokens }
-    }
-}
-
-impl<'a> Key<'a> {
-    fn of(record: &'a Record) -> Self {
-        Self {
-            model: &record.model,
-            call: Call { mode: record.mode, use_cache: record.use_cache },
-            scenario: ScenarioKey {
-                batch: record.batch,
-                prompt_tokens: record.prompt_tokens,
-                new_tokens: record.new_tokens,
-                name: &record.scenario,
-            },
-            backend: &record.backend,
-        }
-    }
-
+impl Key {
     /// Whether both are of one table's row: all but the backend.
     pub(super) fn same_row(&self, other: &Self) -> bool {
-        (self.model, self.call, self.scenario) == (other.model, other.call, other.scenario)
+        (&self.model, self.call, &self.scenario) == (&other.model, other.call, &other.scenario)
     }
 }
 
 /// The records of one cell.
 #[derive(Debug)]
-pub(super) struct Group<'a> {
-    pub(super) key: Key<'a>,
-    pub(super) records: Vec<&'a Record>,
+pub(super) struct Group {
+    pub(super) key: Key,
+    /// The first record's cell id.
+    pub(super) cell: String,
+    /// In the order in which they were written.
+    pub(super) runs: Vec<Run>,
+    pub(super) lost: Vec<Lost>,
+    pub(super) token_times: TokenTimer,
 }
 
-/// All cells: models and backends as the manifest lists them, those it does not know after them.
-pub(super) fn groups<'a>(manifest: &'a Manifest, records: &[&'a Record]) -> Vec<Group<'a>> {
-    let mut by_key: HashMap<Key<'a>, Vec<&'a Record>> = HashMap::new();
-    for &record in records {
-        by_key.entry(Key::of(record)).or_default().push(record);
+/// Runs of one cell that were lost in the same way; the reason is the first one's.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) reason: Degraded,
+    pub(super) count: u64,
+}
+
+impl Group {
+    fn new(key: Key, cell: String) -> Self {
+        let (runs, lost) = (Vec::new(), Vec::new());
+        Self { key, cell, runs, lost, token_times: TokenTimer::default() }
     }
-    let listed = manifest.models.iter().map(|model| model.name.as_str());
-    let models = Order::new(listed.chain(records.iter().map(|record| record.model.as_str())));
-    let listed = manifest.backends.iter().map(|backend| backend.name.as_str());
-    let backends = Order::new(listed.chain(records.iter().map(|record| record.backend.as_str())));
-    let mut groups: Vec<Group<'a>> =
-        by_key.into_iter().map(|(key, records)| Group { key, records }).collect();
-    groups.sort_by_cached_key(|Group { key, .. }| {
-        (models.rank(key.model), key.call.rank(), key.scenario, backends.rank(key.backend))
-    });
-    groups
+
+    /// The runs with a valid measurement.
+    pub(super) fn ok(&self) -> impl Iterator<Item = &Run> + Clone {
+        self.runs.iter().filter(|run| run.ok)
+    }
+
+    fn lose(&mut self, reason: Degraded) {
+        match self.lost.iter_mut().find(|l| (l.reason.kind, l.reason.stage) == (reason.kind, reason.stage)) {
+            Some(seen) => seen.count += 1,
+            None => self.lost.push(Lost { reason, count: 1 }),
+        }
+    }
+}
+
+/// Groups in the order of their first records.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    places: HashMap<Key, usize>,
+    groups: Vec<Group>,
+}
+
+impl Groups {
+    pub(super) fn push(&mut self, line: usize, record: Record) {
+        let run = Run::of(line, &record);
+        let key = Key {
+            model: record.model,
+            call: Call { mode: record.mode, use_cache: record.use_cache },
+            scenario: Scenario {
+                batch: record.batch,
+                prompt_tokens: record.prompt_tokens,
+                new_tokens: record.new_tokens,
+                name: record.scenario,
+            },
+            backend: record.backend,
+        };
+        let place = match self.places.get(&key) {
+            Some(&place) => place,
+            None => {
+                self.groups.push(Group::new(key.clone(), record.cell));
+                self.places.insert(key, self.groups.len() - 1);
+                self.groups.len() - 1
+            }
+        };
+        let group = &mut self.groups[place];
+        group.runs.push(run);
+        match record.degraded {
+            Some(reason) => group.lose(reason),
+            None => group.token_times.push(&record.token_ms),
+        }
+    }
+
+    /// All of them: models and backends as the manifest lists them, those it does not know after them.
+    pub(super) fn sorted(self, manifest: &Manifest) -> Vec<Group> {
+        let mut groups = self.groups;
+        let listed = manifest.models.iter().map(|model| model.name.as_str());
+        let models = Order::new(listed.chain(groups.iter().map(|group| group.key.model.as_str())));
+        let listed = manifest.backends.iter().map(|backend| backend.name.as_str());
+        let backends = Order::new(listed.chain(groups.iter().map(|group| group.key.backend.as_str())));
+        let rank = |Group { key, .. }: &Group| {
+            (models.rank(&key.model), key.call.rank(), key.scenario.clone(), backends.rank(&key.backend))
+        };
+        let mut ranked: Vec<_> = groups.iter().map(rank).zip(0..).collect();
+        ranked.sort();
+        let mut taken: Vec<Option<Group>> = groups.drain(..).map(Some).collect();
+        ranked.into_iter().filter_map(|(_, place): (_, usize)| taken[place].take()).collect()
+    }
 }

@@ -7,30 +7,58 @@
 mod accuracy;
 mod agreement;
 mod cell;
+mod comparison;
+mod flag;
 mod group;
+mod observations;
 mod order;
+mod payback;
+mod rate;
+mod recommendation;
 mod resources;
+mod run;
+mod size_crossover;
+mod standing;
 mod table;
+mod token_times;
+mod tradeoff;
 
 pub use accuracy::Accuracy;
 pub use agreement::{Agreement, Difference};
-pub use cell::CellSummary;
+pub use cell::{CellSummary, Point};
+pub use comparison::{ALPHA, Comparison, Metric, Outcome};
+pub use flag::{DRIFT, DRIFT_P, Flag, LEAST_RUNS, SLOW_FIRST, UNSTABLE_CV};
 pub use group::{Call, Scenario};
+pub use observations::Observations;
+pub use payback::Payback;
+pub use rate::Rate;
+pub use recommendation::{Candidate, PassedOver, Recommendation, Use};
 pub use resources::Resources;
+pub use size_crossover::{SizeCrossover, SizePoint};
+pub use standing::{Pooled, Standing};
 pub use table::{Table, TableRow};
+pub use token_times::TokenTimes;
+pub use tradeoff::{Tradeoff, TradeoffPoint};
 
+use crate::config::ReportSettings;
 use crate::manifest::Manifest;
-use crate::record::{Degraded, DegradedKind, Record, Stage};
-use crate::store::Records;
-use group::{Group, Key};
+use crate::record::{DegradedKind, Stage};
+use crate::stats::{Test, geometric_mean};
+use crate::store::Evaluations;
+use group::{Group, Key, Lost};
+use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// The version of the analysis's fields.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
+
+/// Of the bootstrap: the same folder gives the same report.
+const SEED: u64 = 0;
+const SECONDS_PER_HOUR: f64 = 3600.0;
 
 /// What the records of one run folder say.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Analysis {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -42,6 +70,18 @@ pub struct Analysis {
     pub runs: RunCounts,
     /// Every cell that has a record, by model, call, scenario and backend.
     pub cells: Vec<CellSummary>,
+    /// Every backend against the baseline, cell by cell.
+    pub comparisons: Vec<Comparison>,
+    /// Backends over all scenarios of one model and call.
+    pub standings: Vec<Standing>,
+    /// Where the faster of two backends changes with the size of the model.
+    pub crossovers: Vec<SizeCrossover>,
+    /// When builds have paid for themselves.
+    pub paybacks: Vec<Payback>,
+    /// Speed against perplexity.
+    pub tradeoffs: Vec<Tradeoff>,
+    /// Which backend to use.
+    pub recommendations: Vec<Recommendation>,
     /// Runs without a valid measurement, those of one cause together.
     pub degraded: Vec<DegradedGroup>,
     /// Whether backends gave the same output.
@@ -49,10 +89,14 @@ pub struct Analysis {
     /// How near backends came to the baseline's accuracy; none where that was not evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Accuracy>,
+    /// Names the test behind every p.
+    pub test: Test,
+    /// What the report was told beside the measurements.
+    pub settings: ReportSettings,
 }
 
 /// The denominators of a matrix.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RunCounts {
     /// Runs the matrix makes.
     pub planned: u64,
@@ -75,7 +119,7 @@ pub struct RunCounts {
 }
 
 /// Runs of one cell that were lost in the same way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DegradedGroup {
     /// The model.
     pub model: String,
@@ -99,91 +143,96 @@ pub struct DegradedGroup {
     pub exit_code: Option<i32>,
 }
 
-/// Puts together what `records` say of the matrix that `manifest` describes.
-pub fn analyse(manifest: &Manifest, records: &Records) -> Analysis {
-    let runs = first_of_each_run(&records.records);
-    let groups = group::groups(manifest, &runs);
+/// Puts together what `observations` and `found` say of the matrix that `manifest` describes, with `test` for differences.
+pub fn analyse(manifest: &Manifest, observations: Observations, found: &Evaluations, test: Test) -> Analysis {
+    let settings = settings(manifest);
+    let (groups, runs) = observations.sorted(manifest);
     let baseline = baseline(manifest, &groups);
+    let accuracy = Accuracy::of(manifest, found);
     let mut cells: Vec<CellSummary> = groups.iter().map(|group| CellSummary::of(group, manifest)).collect();
+    accuracy::mark(&mut cells, accuracy.as_ref());
+    price(&mut cells, &settings);
     if let Some(baseline) = &baseline {
         table::compare(&mut cells, baseline);
     }
-    Analysis {
+    let name = baseline.as_deref();
+    let standings = priced(standing::standings(&cells, &groups, name, test), &cells, &settings);
+    let evaluations = accuracy.as_ref().map_or(&[][..], |accuracy| &accuracy.evaluations);
+    let mut analysis = Analysis {
         schema: SCHEMA,
         name: manifest.name.clone(),
-        runs: count(manifest.planned_runs, &runs, records),
+        runs,
+        comparisons: name
+            .map_or(Vec::new(), |name| comparison::comparisons(&cells, name, test, settings.threshold)),
+        crossovers: size_crossover::size_crossovers(manifest, &cells, &standings, SEED),
+        paybacks: name.map_or(Vec::new(), |name| payback::paybacks(manifest, &settings, &cells, name)),
+        tradeoffs: tradeoff::tradeoffs(&standings, evaluations),
+        recommendations: Vec::new(),
         degraded: groups.iter().flat_map(degraded_groups).collect(),
-        agreement: agreement::agreement(&groups, baseline.as_deref()),
+        agreement: agreement::agreement(&groups, name),
+        standings,
         cells,
         baseline,
-        accuracy: None,
+        accuracy,
+        test,
+        settings,
+    };
+    analysis.recommendations = recommendation::recommendations(&analysis, analysis.settings.threshold);
+    analysis
+}
+
+/// As the config has them; a folder of an older host has none.
+fn settings(manifest: &Manifest) -> ReportSettings {
+    let written = manifest.config.get("report").cloned();
+    written.and_then(|settings| serde_json::from_value(settings).ok()).unwrap_or_default()
+}
+
+fn price(cells: &mut [CellSummary], settings: &ReportSettings) {
+    for cell in cells {
+        let rate = cell.throughput_tok_s.mean.filter(|rate| *rate > 0.0);
+        let cost = |(price, rate): (f64, f64)| price / (rate * SECONDS_PER_HOUR) * 1e6;
+        cell.cost_per_million_tokens = settings.price(&cell.backend).zip(rate).map(cost);
     }
 }
 
-fn baseline(manifest: &Manifest, groups: &[Group<'_>]) -> Option<String> {
+fn priced(mut standings: Vec<Standing>, cells: &[CellSummary], settings: &ReportSettings) -> Vec<Standing> {
+    for standing in &mut standings {
+        let of_standing = |cell: &&CellSummary| {
+            (&cell.model, cell.call, &cell.backend) == (&standing.model, standing.call, &standing.backend)
+        };
+        let costs = cells.iter().filter(of_standing).filter_map(|cell| cell.cost_per_million_tokens);
+        standing.cost_per_million_tokens = geometric_mean(&costs.collect::<Vec<_>>());
+        standing.price_per_hour = settings.price(&standing.backend);
+    }
+    standings
+}
+
+fn baseline(manifest: &Manifest, groups: &[Group]) -> Option<String> {
     let first_listed = || manifest.backends.first().map(|backend| backend.name.clone());
-    let first_recorded = || groups.first().map(|group| group.key.backend.to_string());
+    let first_recorded = || groups.first().map(|group| group.key.backend.clone());
     manifest.baseline.clone().or_else(first_listed).or_else(first_recorded)
 }
 
-/// A run is a repetition of a cell in a round. A record that repeats one says nothing new, and must not stand in for
-/// a run that has none.
-fn first_of_each_run(records: &[Record]) -> Vec<&Record> {
-    let mut seen = HashSet::with_capacity(records.len());
-    records.iter().filter(|run| seen.insert((run.cell.as_str(), run.round, run.repetition))).collect()
-}
-
-fn count(planned: u64, runs: &[&Record], records: &Records) -> RunCounts {
-    let mut degraded_by_kind = BTreeMap::new();
-    for reason in runs.iter().filter_map(|record| record.degraded.as_ref()) {
-        *degraded_by_kind.entry(reason.kind).or_default() += 1;
-    }
-    let recorded = runs.len() as u64;
-    let degraded = degraded_by_kind.values().sum();
-    RunCounts {
-        planned,
-        recorded,
-        missing: planned.saturating_sub(recorded),
-        surplus: recorded.saturating_sub(planned),
-        doubled: records.records.len() as u64 - recorded,
-        ok: recorded - degraded,
-        degraded,
-        degraded_by_kind,
-        torn: records.torn,
-    }
-}
-
-fn degraded_groups(group: &Group<'_>) -> Vec<DegradedGroup> {
-    let mut found: Vec<DegradedGroup> = Vec::new();
-    for reason in group.records.iter().filter_map(|record| record.degraded.as_ref()) {
-        match found.iter_mut().find(|seen| seen.kind == reason.kind && seen.stage == reason.stage) {
-            Some(seen) => seen.count += 1,
-            None => found.push(DegradedGroup::first(&group.key, reason)),
-        }
-    }
-    found
+fn degraded_groups(group: &Group) -> impl Iterator<Item = DegradedGroup> {
+    group.lost.iter().map(|lost| DegradedGroup::of(&group.key, lost))
 }
 
 impl DegradedGroup {
-    fn first(key: &Key<'_>, reason: &Degraded) -> Self {
+    fn of(key: &Key, lost: &Lost) -> Self {
+        let reason = &lost.reason;
         Self {
-            model: key.model.into(),
-            backend: key.backend.into(),
-            scenario: key.scenario.to_owned(),
+            model: key.model.clone(),
+            backend: key.backend.clone(),
+            scenario: key.scenario.clone(),
             call: key.call,
             kind: reason.kind,
             stage: reason.stage,
-            count: 1,
+            count: lost.count,
             message: reason.message.clone(),
             signal: reason.signal,
             exit_code: reason.exit_code,
         }
     }
-}
-
-/// Whether the run's measurement holds; [`crate::store`] refuses records whose `status` says otherwise.
-fn is_ok(record: &Record) -> bool {
-    record.degraded.is_none()
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! What the runs of one cell used: disk, memory, processor.
 
-use super::is_ok;
+use super::run::{Figure, Run, Used};
 use crate::manifest::Manifest;
-use crate::record::{Record, Telemetry};
 use crate::stats::{Summary, summary};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Over the ok runs of one cell. Sizes are of its model and backend.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Resources {
     /// Bytes on disk of what the backend opens; none where the manifest does not say.
     pub disk_bytes: Option<u64>,
@@ -28,24 +28,19 @@ pub struct Resources {
 }
 
 impl Resources {
-    pub(super) fn of(records: &[&Record]) -> Self {
-        let ok: Vec<&Telemetry> = records
-            .iter()
-            .filter(|record| is_ok(record))
-            .filter_map(|record| record.telemetry.as_ref())
-            .collect();
-        let over = |metric: fn(&Telemetry) -> Option<f64>| -> Summary {
-            summary(&ok.iter().filter_map(|telemetry| metric(telemetry)).collect::<Vec<_>>())
+    pub(super) fn of(ok: &[&Run]) -> Self {
+        let over = |metric: fn(&Used) -> Figure| -> Summary {
+            summary(&ok.iter().filter_map(|run| metric(&run.used).get()).collect::<Vec<_>>())
         };
         Self {
             disk_bytes: None,
             model_bytes: None,
-            rss_peak_mb: over(|telemetry| telemetry.rss_peak_mb),
-            rss_mean_mb: over(|telemetry| telemetry.rss_mean_mb),
-            rss_p90_mb: over(|telemetry| telemetry.rss_p90_mb),
-            cpu_mean_pct: over(|telemetry| telemetry.cpu_mean_pct),
-            cpu_peak_pct: over(|telemetry| telemetry.cpu_peak_pct),
-            cpu_p90_pct: over(|telemetry| telemetry.cpu_p90_pct),
+            rss_peak_mb: over(|used| used.rss_peak_mb),
+            rss_mean_mb: over(|used| used.rss_mean_mb),
+            rss_p90_mb: over(|used| used.rss_p90_mb),
+            cpu_mean_pct: over(|used| used.cpu_mean_pct),
+            cpu_peak_pct: over(|used| used.cpu_peak_pct),
+            cpu_p90_pct: over(|used| used.cpu_p90_pct),
         }
     }
 

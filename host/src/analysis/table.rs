@@ -29,8 +29,7 @@ pub struct TableRow<'a> {
 impl Analysis {
     /// The cells as tables.
     pub fn tables(&self) -> Vec<Table<'_>> {
-        let same_table = |a: &CellSummary, b: &CellSummary| a.model == b.model && a.call == b.call;
-        self.cells.chunk_by(same_table).filter_map(Table::of).collect()
+        self.cells.chunk_by(CellSummary::same_table).filter_map(Table::of).collect()
     }
 }
 
@@ -58,9 +57,7 @@ impl<'a> TableRow<'a> {
 
 /// Sets every cell's ratio to the `baseline`'s cell of its row.
 pub(super) fn compare(cells: &mut [CellSummary], baseline: &str) {
-    let same_row =
-        |a: &CellSummary, b: &CellSummary| a.model == b.model && a.call == b.call && a.scenario == b.scenario;
-    for row in cells.chunk_by_mut(same_row) {
+    for row in cells.chunk_by_mut(CellSummary::same_row) {
         let base = row.iter().find(|cell| cell.backend == baseline);
         let base = base.and_then(|cell| cell.throughput_tok_s.mean).filter(|mean| *mean > 0.0);
         for cell in row {

@@ -2,12 +2,17 @@
 
 use super::*;
 use crate::manifest::sample::manifest;
-use crate::record::{Mode, sample};
+use crate::record::{Mode, Record, sample};
 use crate::stats::Summary;
+use crate::store::Records;
 
 fn of(planned: u64, records: Vec<Record>) -> Analysis {
     let records = records.into_iter().map(in_its_cell).collect();
-    analyse(&manifest(planned), &Records { records, torn: false })
+    analysed(&manifest(planned), Records { records, torn: false })
+}
+
+fn analysed(manifest: &Manifest, records: Records) -> Analysis {
+    analyse(manifest, records.into(), &Evaluations::default(), Test::Welch)
 }
 
 /// The sample with an id that follows from what it measures, as in a run folder.
@@ -86,7 +91,7 @@ fn tables_line_backends_up_and_leave_gaps() {
 #[test]
 fn a_baseline_that_never_ran_gives_no_ratio() {
     let manifest = Manifest { baseline: Some("trt".into()), ..manifest(1) };
-    let found = analyse(&manifest, &Records { records: vec![on("ort", 0, 1.0)], torn: true });
+    let found = analysed(&manifest, Records { records: vec![on("ort", 0, 1.0)], torn: true });
     assert_eq!((found.baseline.as_deref(), found.cells[0].throughput_ratio), (Some("trt"), None));
     assert!(found.runs.torn);
 }

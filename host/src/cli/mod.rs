@@ -5,6 +5,7 @@ mod artifacts;
 pub use artifacts::{ArtifactsAction, ArtifactsArgs, PrepareArgs};
 
 use crate::run::Isolation;
+use crate::stats::Test;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -158,6 +159,9 @@ pub struct EvalArgs {
 pub struct ReportArgs {
     /// The run folder
     pub run_dir: PathBuf,
+    /// The t-test for differences: of unequal variances, or of one pooled variance
+    #[arg(long, value_enum, default_value = "welch")]
+    pub test: Test,
     /// Print the analysis as JSON
     #[arg(long)]
     pub json: bool,

@@ -6,7 +6,7 @@ use crate::output::{print, print_json};
 use crate::report::{Layout, Report};
 
 pub(super) fn execute(args: &ReportArgs) -> Result<(), AppError> {
-    let report = Report::read(&args.run_dir).map_err(AppError::report)?;
+    let report = Report::read(&args.run_dir, args.test).map_err(AppError::report)?;
     let files = report.write(&args.run_dir).map_err(AppError::report)?;
     if args.json {
         return print_json(&report.analysis);

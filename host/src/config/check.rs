@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
     }
     run(config)?;
     config.accuracy.as_ref().map_or(Ok(()), AccuracySettings::check)?;
+    config.report.check(&config.backends)?;
     sizes(config)?;
     config.backends.iter().try_for_each(backend)?;
     config.scenarios.iter().try_for_each(|scenario| {

@@ -1,6 +1,6 @@
 //! The TOML a user writes, key by key. `configs/reference.toml` shows each with its meaning.
 
-use super::{AccuracySettings, ConfigError};
+use super::{AccuracySettings, ConfigError, ReportSettings};
 use crate::record::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub(super) struct ConfigFile {
     #[serde(default)]
     pub(super) scenarios: Vec<Scenario>,
     pub(super) accuracy: Option<AccuracySettings>,
+    #[serde(default)]
+    pub(super) report: ReportSettings,
 }
 
 /// How the matrix is run.

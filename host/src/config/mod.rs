@@ -5,11 +5,13 @@ mod accuracy;
 mod check;
 mod error;
 mod file;
+mod report;
 
 pub use accuracy::{AccuracySettings, Thresholds};
 pub use error::ConfigError;
 pub(crate) use error::nearest;
 pub use file::{Backend, Model, Positions, RunSettings, Sampling, Scenario};
+pub use report::ReportSettings;
 
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -34,6 +36,9 @@ pub struct Config {
     /// On which corpus backends are held against the baseline; none: they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<AccuracySettings>,
+    /// What reports are to know beside the measurements.
+    #[serde(default)]
+    pub report: ReportSettings,
 }
 
 /// Reads, resolves and checks the config at `path`. Paths in it are relative to its folder.
@@ -52,8 +57,17 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 
 fn resolve(written: file::ConfigFile, folder: &Path) -> Config {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
-    let file::ConfigFile { name, seed, baseline, mut run, mut models, mut backends, scenarios, accuracy } =
-        written;
+    let file::ConfigFile {
+        name,
+        seed,
+        baseline,
+        mut run,
+        mut models,
+        mut backends,
+        scenarios,
+        accuracy,
+        report,
+    } = written;
     for model in models.iter_mut().filter(|m| !m.source.contains(':')) {
         model.source = folder.join(&model.source).display().to_string();
     }
@@ -66,7 +80,7 @@ fn resolve(written: file::ConfigFile, folder: &Path) -> Config {
     run.prompt_text = run.prompt_text.map(|text| folder.join(text));
     let baseline = baseline.or_else(|| backends.first().map(|b| b.name.clone())).unwrap_or_default();
     let accuracy = accuracy.map(|accuracy| accuracy.resolve(&folder));
-    Config { name, seed, baseline, run, models, backends, scenarios, accuracy }
+    Config { name, seed, baseline, run, models, backends, scenarios, accuracy, report }
 }
 
 /// The corpus of a calibration is a path like the others in the file.

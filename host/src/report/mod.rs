@@ -13,9 +13,10 @@ mod terminal;
 
 pub use terminal::Layout;
 
-use crate::analysis::{Analysis, analyse};
+use crate::analysis::{Analysis, Observations, analyse};
 use crate::manifest::Manifest;
-use crate::store::{StoreError, read_evaluations, read_manifest, read_records, write_atomic};
+use crate::stats::Test;
+use crate::store::{StoreError, read_evaluations, read_manifest, stream_records, write_atomic};
 use std::path::{Path, PathBuf};
 
 /// Why there is no report.
@@ -39,14 +40,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Reads the run folder at `run_dir`; takes no lock and changes nothing.
+    /// Reads the run folder at `run_dir`, with `test` for differences; takes no lock and changes nothing.
     ///
     /// # Errors
     /// A folder that is no run folder, or whose files are damaged.
-    pub fn read(run_dir: &Path) -> Result<Self, ReportError> {
+    pub fn read(run_dir: &Path, test: Test) -> Result<Self, ReportError> {
         let manifest = read_manifest(run_dir)?;
-        let analysis = analyse(&manifest, &read_records(run_dir)?);
-        let analysis = analysis.with_accuracy(&manifest, &read_evaluations(run_dir)?);
+        let mut observations = Observations::default();
+        let torn = stream_records(run_dir, |line, record| observations.push(line, record))?;
+        observations.set_torn(torn);
+        let analysis = analyse(&manifest, observations, &read_evaluations(run_dir)?, test);
         Ok(Self { manifest, analysis })
     }
 
@@ -79,7 +82,7 @@ impl Report {
 /// # Errors
 /// As [`Report::read`] and [`Report::write`].
 pub fn report(run_dir: &Path, layout: Layout) -> Result<String, ReportError> {
-    let report = Report::read(run_dir)?;
+    let report = Report::read(run_dir, Test::default())?;
     report.write(run_dir)?;
     Ok(report.terminal(layout))
 }

@@ -1,13 +1,19 @@
 //! Reports of whole run folders.
 
 use super::*;
+use crate::accuracy::Evaluation;
 use crate::manifest::sample::manifest;
 use crate::record::{DegradedKind, Record, sample};
 use crate::store::{Evaluations, Records, RunFolder};
 use std::fs;
 
 fn report_of(manifest: Manifest, records: Vec<Record>) -> Report {
-    let analysis = analyse(&manifest, &Records { records, torn: false });
+    report_with(manifest, records, Vec::new())
+}
+
+fn report_with(manifest: Manifest, records: Vec<Record>, evaluations: Vec<Evaluation>) -> Report {
+    let found = Evaluations { evaluations, torn: false };
+    let analysis = analyse(&manifest, Records { records, torn: false }.into(), &found, Test::Welch);
     Report { manifest, analysis }
 }
 
@@ -23,25 +29,26 @@ fn on(backend: &str, repetition: u32, latency_ms: f64, of: Record) -> Record {
 }
 
 /// Two backends, prefill and generation, one of the second backend's runs lost.
-fn mixed() -> Report {
+fn mixed_records() -> Vec<Record> {
     let crash = "the worker ended by <signal> 11\n\u{1b}[31mpanicked | at 'x'\u{1b}[0m";
     let lost = sample::degraded(DegradedKind::Crashed, crash);
     let lost =
         Record { cell: "candle micro prefill".into(), backend: "candle".into(), repetition: 1, ..lost };
     let other_output = Record { output_digest: Some("bb".into()), ..sample::generated() };
-    report_of(
-        manifest(10),
-        vec![
-            on("ort", 0, 2.0, sample::ok()),
-            on("ort", 1, 2.1, sample::ok()),
-            on("candle", 0, 4.0, sample::ok()),
-            lost,
-            on("ort", 0, 9.0, sample::generated()),
-            on("ort", 1, 9.4, sample::generated()),
-            on("candle", 0, 16.0, sample::generated()),
-            on("candle", 1, 18.0, other_output),
-        ],
-    )
+    vec![
+        on("ort", 0, 2.0, sample::ok()),
+        on("ort", 1, 2.1, sample::ok()),
+        on("candle", 0, 4.0, sample::ok()),
+        lost,
+        on("ort", 0, 9.0, sample::generated()),
+        on("ort", 1, 9.4, sample::generated()),
+        on("candle", 0, 16.0, sample::generated()),
+        on("candle", 1, 18.0, other_output),
+    ]
+}
+
+fn mixed() -> Report {
+    report_of(manifest(10), mixed_records())
 }
 
 #[test]
@@ -68,10 +75,7 @@ fn evaluated() -> Report {
         sample::evaluation("ort", Verdict::Baseline, 0.0),
         sample::degraded("gone"),
     ];
-    let Report { manifest, analysis } = mixed();
-    let manifest = Manifest { planned_evaluations: 4, ..manifest };
-    let analysis = analysis.with_accuracy(&manifest, &Evaluations { evaluations, torn: false });
-    Report { manifest, analysis }
+    report_with(Manifest { planned_evaluations: 4, ..manifest(10) }, mixed_records(), evaluations)
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn artifacts(config: &Config, setup: &Setup) -> Vec<ArtifactEntry> {
             path: prepared.path.display().to_string(),
             sha256: Some(artifact.sha256.clone()),
             bytes: Some(artifact.bytes),
+            build_seconds: Some(artifact.build_seconds),
         })
     };
     setup.pairs.iter().filter_map(entry).collect()

@@ -1,11 +1,12 @@
 //! How large a difference is, in units of what runs vary by.
 
 use super::Summary;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use statrs::function::gamma::ln_gamma;
 
 /// Standardised difference of two means.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EffectSize {
     /// Cohen's d: a's mean less b's, over the pooled standard deviation. Cohen, "Statistical Power Analysis for the
     /// Behavioral Sciences" (1988), section 2.2.
@@ -18,7 +19,7 @@ pub struct EffectSize {
 }
 
 /// Cohen's words for the size of an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Magnitude {
     /// Below 0.2.

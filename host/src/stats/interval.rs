@@ -1,9 +1,10 @@
 //! A range that holds a true value with a stated coverage.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// From `low` to `high`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     /// The lower end.
     pub low: f64,

@@ -7,6 +7,7 @@
 mod effect;
 mod holm;
 mod interval;
+mod pending;
 mod quantile;
 mod ratio;
 mod student;
@@ -17,8 +18,9 @@ mod wilson;
 pub use effect::{EffectSize, Magnitude, effect_size};
 pub use holm::holm;
 pub use interval::Interval;
+pub use pending::*;
 pub use quantile::quantile;
-pub use ratio::{RatioOfMeans, geometric_mean, ratio_of_means};
+pub use ratio::{RatioOfMeans, geometric_mean, geometric_ratio, ratio_of_means};
 pub use student::{t_critical, t_two_sided};
 pub use summary::{Summary, summary};
 pub use t_test::{TTest, Test, t_test};

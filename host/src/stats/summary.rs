@@ -1,10 +1,11 @@
 //! What describes one sample.
 
 use super::{CONFIDENCE, Interval, quantile, t_critical};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A sample's location and spread. A field is `None` where the sample does not define it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// Finite values in the sample; the others are left out of every field.
     pub n: usize,

@@ -1,10 +1,13 @@
 //! Whether two samples have the same mean.
 
 use super::{CONFIDENCE, Interval, Summary, t_critical, t_two_sided};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which of the two t-tests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Test {
     /// Unequal variances: Welch, "The generalization of 'Student's' problem", Biometrika 34 (1947), with Satterthwaite's
@@ -26,7 +29,7 @@ impl Test {
 }
 
 /// What a test says of a - b.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TTest {
     /// Which test.
     pub test: Test,
@@ -65,7 +68,7 @@ pub fn t_test(a: &Summary, b: &Summary, test: Test) -> Option<TTest> {
 
 /// The standard error of a difference whose parts have squared standard errors `va` and `vb`, and Satterthwaite's
 /// degrees of freedom: "An Approximate Distribution of Estimates of Variance Components", Biometrics Bulletin 2 (1946).
-pub(super) fn welch(va: f64, vb: f64, na: f64, nb: f64) -> (f64, f64) {
+fn welch(va: f64, vb: f64, na: f64, nb: f64) -> (f64, f64) {
     // Scaled, so that squares of tiny variances do not vanish.
     let total = va + vb;
     let (a, b) = (va / total, vb / total);

@@ -76,6 +76,18 @@ pub enum StoreError {
         /// The latest this host reads.
         known: u32,
     },
+    /// Written by no release.
+    #[error(
+        "read {path}: its schema is {found}, and no inferhost since the first release wrote one below {known}; run the matrix again"
+    )]
+    OlderSchema {
+        /// The file.
+        path: PathBuf,
+        /// The file's schema.
+        found: u32,
+        /// The only one this host reads.
+        known: u32,
+    },
 }
 
 impl StoreError {

@@ -15,7 +15,7 @@ mod read;
 pub use atomic::write_atomic;
 pub use error::StoreError;
 pub use folder::RunFolder;
-pub use read::{Evaluations, Records, read_evaluations, read_manifest, read_records};
+pub use read::{Evaluations, Records, read_evaluations, read_manifest, read_records, stream_records};
 
 const MANIFEST: &str = "manifest.json";
 const RECORDS: &str = "records.jsonl";

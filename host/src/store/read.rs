@@ -6,8 +6,8 @@ use crate::accuracy::{self, Evaluation};
 use crate::manifest::{self, Manifest};
 use crate::record::{self, Record, Status};
 use serde::Deserialize;
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 /// The records of a run folder, in the order they were written.
@@ -43,11 +43,44 @@ pub struct Evaluations {
 /// The records of the run folder at `folder`.
 ///
 /// # Errors
-/// A folder without them, a line other than a torn last one that is no record, a schema newer than this host.
+/// As [`stream_records`].
 pub fn read_records(folder: &Path) -> Result<Records, StoreError> {
-    let bytes = read_file(folder, RECORDS)?;
-    let (records, torn) = read_lines(&bytes, &folder.join(RECORDS), read_record)?;
+    let mut records = Vec::new();
+    let torn = stream_records(folder, |_, record| records.push(record))?;
     Ok(Records { records, torn })
+}
+
+/// Hands every record of the run folder at `folder` to `each` as it is read, with the number of its line from 1, so that
+/// a folder may hold more than memory does. Whether a torn last line was left out.
+///
+/// # Errors
+/// A folder without records, a line other than a torn last one that is no record, a schema newer than this host.
+pub fn stream_records(folder: &Path, mut each: impl FnMut(usize, Record)) -> Result<bool, StoreError> {
+    let path = folder.join(RECORDS);
+    let mut lines = BufReader::with_capacity(1 << 20, open_file(folder, RECORDS)?);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        lines.read_until(b'\n', &mut line).map_err(StoreError::io("read", &path))?;
+        if line.is_empty() {
+            break;
+        }
+        if line.trim_ascii().is_empty() && line.ends_with(b"\n") {
+            continue;
+        }
+        match read_record(&line, number, &path) {
+            Ok(record) if line.ends_with(b"\n") => each(number, record),
+            // Only the last line can be torn; what looks like it earlier on is damage.
+            outcome => {
+                let rest = lines.fill_buf().map_err(StoreError::io("read", &path))?;
+                if rest.is_empty() && whole_lines(&line) == 0 {
+                    return Ok(true);
+                }
+                each(number, outcome?);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// The evaluations of the run folder at `folder`; none where accuracy was not evaluated.
@@ -80,9 +113,16 @@ fn read_lines<T>(
 }
 
 fn read_file(folder: &Path, name: &'static str) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::new();
+    let mut file = open_file(folder, name)?;
+    file.read_to_end(&mut bytes).map_err(StoreError::io("read", &folder.join(name)))?;
+    Ok(bytes)
+}
+
+fn open_file(folder: &Path, name: &'static str) -> Result<File, StoreError> {
     fs::metadata(folder).map_err(StoreError::io("read", folder))?;
     let path = folder.join(name);
-    fs::read(&path).map_err(|source| match source.kind() {
+    File::open(&path).map_err(|source| match source.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             StoreError::NotARunFolder { path: folder.into(), missing: name }
         }
@@ -93,14 +133,8 @@ fn read_file(folder: &Path, name: &'static str) -> Result<Vec<u8>, StoreError> {
 fn read_record(line: &[u8], number: usize, path: &Path) -> Result<Record, StoreError> {
     let malformed = |reason: String| StoreError::MalformedRecord { path: path.into(), line: number, reason };
     let record = match serde_json::from_slice::<Record>(line) {
-        Ok(record) if record.schema <= record::SCHEMA => record,
-        Ok(newer) => {
-            return Err(StoreError::NewerSchema {
-                path: path.into(),
-                found: newer.schema,
-                known: record::SCHEMA,
-            });
-        }
+        Ok(record) if record.schema == record::SCHEMA => record,
+        Ok(other) => return Err(other_schema(other.schema, path, record::SCHEMA)),
         Err(error) => {
             // A newer record need not fit today's fields, and then that is the thing to say.
             check_schema(line, path, record::SCHEMA)?;
@@ -130,10 +164,17 @@ fn check_schema(json: &[u8], path: &Path, known: u32) -> Result<(), StoreError> 
         schema: u32,
     }
     match serde_json::from_slice::<Versioned>(json) {
-        Ok(Versioned { schema: found }) if found > known => {
-            Err(StoreError::NewerSchema { path: path.into(), found, known })
-        }
+        Ok(Versioned { schema: found }) if found != known => Err(other_schema(found, path, known)),
         _ => Ok(()),
+    }
+}
+
+/// There has been one schema: fields added to it have defaults, so what an older host of it wrote is read as it is.
+fn other_schema(found: u32, path: &Path, known: u32) -> StoreError {
+    let path = path.into();
+    match found > known {
+        true => StoreError::NewerSchema { path, found, known },
+        false => StoreError::OlderSchema { path, found, known },
     }
 }
 
@@ -204,6 +245,21 @@ mod tests {
             let message = read_records(folder.path()).unwrap_err().to_string();
             assert!(message.contains("schema is 2") && message.contains("upgrade"), "{message}");
         }
+    }
+
+    #[test]
+    fn an_older_schema_is_said_to_be_none() {
+        let folder = folder_with(&format!("{}\n", line().replace("\"schema\":1", "\"schema\":0")));
+        let message = read_records(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("schema is 0") && message.contains("run the matrix again"), "{message}");
+    }
+
+    #[test]
+    fn lines_are_numbered_as_in_the_file() {
+        let folder = folder_with(&format!("{0}\n\n{0}\n", line()));
+        let mut numbers = Vec::new();
+        assert!(!stream_records(folder.path(), |number, _| numbers.push(number)).unwrap());
+        assert_eq!(numbers, [1, 3]);
     }
 
     #[test]

@@ -1,0 +1,254 @@
+//! Which backend to use, by rules that follow from the numbers alone; the report prints them.
+//!
+//! A backend is a candidate where the accuracy gate does not fail it and every cell of the question has enough ok runs.
+//! The best figure leads; whoever is not shown to be worse shares the lead.
+
+use super::Analysis;
+use super::cell::CellSummary;
+use super::comparison::ALPHA;
+use super::flag::LEAST_RUNS;
+use super::group::{Call, Scenario};
+use crate::accuracy::Verdict;
+use crate::record::Mode;
+use crate::stats::{Interval, Summary, geometric_mean, geometric_ratio, holm};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What a backend is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Use {
+    /// The shortest wait of one user: latency at the smallest batch.
+    LowestLatency,
+    /// The most tokens per second: throughput at the largest batch.
+    HighestThroughput,
+    /// The smallest resident set.
+    LeastMemory,
+    /// The fewest units of currency per token, over all scenarios.
+    LeastCost,
+}
+
+impl Use {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::LowestLatency, Self::HighestThroughput, Self::LeastMemory, Self::LeastCost];
+
+    /// As reports name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LowestLatency => "lowest latency",
+            Self::HighestThroughput => "highest throughput",
+            Self::LeastMemory => "least memory",
+            Self::LeastCost => "least cost",
+        }
+    }
+
+    fn less_is_better(self) -> bool {
+        self != Self::HighestThroughput
+    }
+}
+
+/// An answer for one model and use.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Recommendation {
+    /// The model.
+    pub model: String,
+    /// What for.
+    pub use_case: Use,
+    /// What was called.
+    pub call: Call,
+    /// Over which scenarios.
+    pub scenarios: Vec<Scenario>,
+    /// The backends that lead: one, or several that are not shown to differ. Empty where none is a candidate.
+    pub leaders: Vec<String>,
+    /// The candidates, the best first.
+    pub candidates: Vec<Candidate>,
+    /// Backends that are none, and why.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// The evidence of one backend.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Candidate {
+    /// The backend.
+    pub backend: String,
+    /// Geometric mean over the scenarios: latency in ms, throughput in tokens per second, cost per million tokens; or the
+    /// largest resident set in MB.
+    pub value: f64,
+    /// Ok runs that it is over.
+    pub n: u64,
+    /// Its value over the best's.
+    pub ratio_to_best: f64,
+    /// Its 95% interval over repetitions; none for memory and for the best itself.
+    pub ratio_ci95: Option<Interval>,
+    /// That the ratio is 1, by t on its logarithm, Holm's correction over the candidates; none as above.
+    pub p_holm: Option<f64>,
+    /// The cells behind it.
+    pub cells: Vec<String>,
+    /// What the accuracy gate says; none where it was not evaluated.
+    pub accuracy: Option<Verdict>,
+}
+
+/// Why a backend is no candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct PassedOver {
+    /// The backend.
+    pub backend: String,
+    /// One line.
+    pub reason: String,
+}
+
+/// One for every model and use that has a figure.
+pub(super) fn recommendations(analysis: &Analysis, threshold: f64) -> Vec<Recommendation> {
+    let mut found = Vec::new();
+    for of_model in analysis.cells.chunk_by(|a, b| a.model == b.model) {
+        // Reading order puts generation after prefill; an answer about generation is worth more.
+        let call = of_model.iter().map(|cell| cell.call).max_by_key(|call| worth(*call));
+        let Some(call) = call else { continue };
+        let cells: Vec<&CellSummary> = of_model.iter().filter(|cell| cell.call == call).collect();
+        found.extend(Use::ALL.iter().filter_map(|&of| Question::new(of, call, &cells)?.answer(threshold)));
+    }
+    found
+}
+
+fn worth(call: Call) -> u8 {
+    match (call.mode, call.use_cache) {
+        (Mode::Generate, Some(true) | None) => 3,
+        (Mode::Generate, Some(false)) => 2,
+        (Mode::Prefill, _) => 1,
+        (Mode::Logprobs, _) => 0,
+    }
+}
+
+/// The cells that a use is about.
+struct Question<'a> {
+    of: Use,
+    call: Call,
+    scenarios: Vec<Scenario>,
+    cells: Vec<&'a CellSummary>,
+}
+
+impl<'a> Question<'a> {
+    fn new(of: Use, call: Call, cells: &[&'a CellSummary]) -> Option<Self> {
+        let batches = cells.iter().map(|cell| cell.scenario.batch);
+        let batch = match of {
+            Use::LowestLatency => batches.min(),
+            Use::HighestThroughput => batches.max(),
+            Use::LeastMemory | Use::LeastCost => None,
+        };
+        let asked = cells.iter().filter(|cell| batch.is_none_or(|batch| cell.scenario.batch == batch));
+        let cells: Vec<&CellSummary> = asked.copied().collect();
+        let mut scenarios: Vec<Scenario> = cells.iter().map(|cell| cell.scenario.clone()).collect();
+        scenarios.sort();
+        scenarios.dedup();
+        let known = |cell: &&CellSummary| of != Use::LeastCost || cell.cost_per_million_tokens.is_some();
+        cells.iter().any(known).then_some(Self { of, call, scenarios, cells })
+    }
+
+    fn answer(&self, threshold: f64) -> Option<Recommendation> {
+        let mut backends: Vec<&str> = Vec::new();
+        for cell in &self.cells {
+            if !backends.contains(&cell.backend.as_str()) {
+                backends.push(&cell.backend);
+            }
+        }
+        let (mut candidates, mut passed_over) = (Vec::new(), Vec::new());
+        for backend in backends {
+            let cells = self.of_backend(backend);
+            match self.objection(&cells) {
+                Some(reason) => passed_over.push(PassedOver { backend: backend.into(), reason }),
+                None => candidates.extend(self.candidate(backend, &cells)),
+            }
+        }
+        candidates.sort_by(|a, b| {
+            if self.of.less_is_better() { a.value.total_cmp(&b.value) } else { b.value.total_cmp(&a.value) }
+        });
+        self.weigh(&mut candidates);
+        let leads = |of: &&Candidate| {
+            let apart = (of.ratio_to_best - 1.0).abs() >= threshold;
+            !(apart && of.p_holm.is_none_or(|p| p < ALPHA))
+        };
+        let leaders = candidates.iter().filter(leads).map(|of| of.backend.clone()).collect();
+        let model = self.cells.first()?.model.clone();
+        let (use_case, call, scenarios) = (self.of, self.call, self.scenarios.clone());
+        Some(Recommendation { model, use_case, call, scenarios, leaders, candidates, passed_over })
+    }
+
+    fn of_backend(&self, backend: &str) -> Vec<&'a CellSummary> {
+        self.cells.iter().copied().filter(|cell| cell.backend == backend).collect()
+    }
+
+    /// Why the backend of `cells` is no candidate.
+    fn objection(&self, cells: &[&CellSummary]) -> Option<String> {
+        match cells.first()?.accuracy {
+            Some(Verdict::Failed) => return Some("the accuracy gate fails it".into()),
+            Some(Verdict::Degraded) => return Some("its accuracy could not be evaluated".into()),
+            _ => {}
+        }
+        let measured = |scenario: &&Scenario| {
+            cells.iter().any(|cell| cell.scenario == **scenario && cell.ok >= LEAST_RUNS as u64)
+        };
+        let short = self.scenarios.iter().filter(|scenario| !measured(scenario)).count();
+        let all = self.scenarios.len();
+        (short > 0).then(|| format!("fewer than {LEAST_RUNS} ok runs in {short} of {all} scenarios"))
+    }
+
+    fn candidate(&self, backend: &str, cells: &[&CellSummary]) -> Option<Candidate> {
+        let over = |value: fn(&CellSummary) -> Option<f64>| {
+            let values: Option<Vec<f64>> = cells.iter().map(|cell| value(cell)).collect();
+            geometric_mean(&values?)
+        };
+        let value = match self.of {
+            Use::LowestLatency => over(|cell| cell.latency_ms.mean),
+            Use::HighestThroughput => over(|cell| cell.throughput_tok_s.mean),
+            Use::LeastCost => over(|cell| cell.cost_per_million_tokens),
+            Use::LeastMemory => cells.iter().filter_map(|cell| cell.rss_peak_mb).reduce(f64::max),
+        };
+        Some(Candidate {
+            backend: backend.into(),
+            value: value?,
+            n: cells.iter().map(|cell| cell.ok).sum(),
+            ratio_to_best: 1.0,
+            ratio_ci95: None,
+            p_holm: None,
+            cells: cells.iter().map(|cell| cell.cell.clone()).collect(),
+            accuracy: cells.first().and_then(|cell| cell.accuracy),
+        })
+    }
+
+    /// Sets each one's ratio to the first, and how sure it is.
+    fn weigh(&self, candidates: &mut [Candidate]) {
+        let Some((best, others)) = candidates.split_first_mut() else { return };
+        let mut p = Vec::new();
+        for other in others.iter_mut() {
+            other.ratio_to_best = other.value / best.value;
+            let ratio = self.ratio(&other.backend, &best.backend);
+            other.ratio_ci95 = ratio.and_then(|(_, interval)| interval);
+            p.push(ratio.map(|(p, _)| p).unwrap_or(f64::NAN));
+        }
+        for ((other, adjusted), p) in others.iter_mut().zip(holm(&p)).zip(p) {
+            other.p_holm = (self.of != Use::LeastMemory && !p.is_nan()).then_some(adjusted);
+        }
+    }
+
+    /// The p that the ratio of a's figure to b's is 1, and the ratio's interval.
+    fn ratio(&self, a: &str, b: &str) -> Option<(f64, Option<Interval>)> {
+        let metric: fn(&CellSummary) -> &Summary = match self.of {
+            Use::LeastMemory => return None,
+            Use::LowestLatency => |cell| &cell.latency_ms,
+            Use::HighestThroughput | Use::LeastCost => |cell| &cell.throughput_tok_s,
+        };
+        let (ours, theirs) = (self.of_backend(a), self.of_backend(b));
+        let pairs: Vec<(&Summary, &Summary)> = ours
+            .iter()
+            .filter_map(|cell| {
+                let other = theirs.iter().find(|other| other.scenario == cell.scenario)?;
+                Some((metric(cell), metric(other)))
+            })
+            .collect();
+        let found = geometric_ratio(&pairs)?;
+        // The cost's ratio is the inverse of the throughput's, times that of prices, which are known exactly.
+        let interval = found.ci95.filter(|_| self.of != Use::LeastCost);
+        Some((found.p?, interval))
+    }
+}

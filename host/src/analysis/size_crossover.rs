@@ -1,0 +1,123 @@
+//! Where the faster of two backends changes with the size of the model.
+
+use super::cell::CellSummary;
+use super::group::Call;
+use super::standing::Standing;
+use crate::manifest::Manifest;
+use crate::stats::{Crossover, CrossoverPoint, crossover, geometric_ratio};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Fewest models of which a line is drawn.
+const LEAST_MODELS: usize = 3;
+
+/// Two backends over the models that both ran, under one call.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct SizeCrossover {
+    /// What was called.
+    pub call: Call,
+    /// The numerator of the ratios.
+    pub backend: String,
+    /// The denominator.
+    pub against: String,
+    /// From the smallest model to the largest.
+    pub points: Vec<SizePoint>,
+    /// The line through them.
+    pub fit: Crossover,
+}
+
+/// One model.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct SizePoint {
+    /// The model.
+    pub model: String,
+    /// Its parameters, counted.
+    pub params: u64,
+    /// Scenarios that both backends have.
+    pub scenarios: usize,
+    /// Geometric mean over these of `backend`'s throughput over `against`'s.
+    pub ratio: f64,
+    /// Its 95% interval over repetitions.
+    pub ratio_ci95: Option<crate::stats::Interval>,
+}
+
+/// For every call and pair of backends with three models of known, different sizes, seeded by `seed`.
+pub(super) fn size_crossovers(
+    manifest: &Manifest,
+    cells: &[CellSummary],
+    standings: &[Standing],
+    seed: u64,
+) -> Vec<SizeCrossover> {
+    let mut found = Vec::new();
+    for call in distinct(standings.iter().map(|of| of.call)) {
+        let of_call = standings.iter().filter(|of| of.call == call);
+        let backends = distinct(of_call.map(|of| of.backend.as_str()));
+        for (index, against) in backends.iter().enumerate() {
+            for backend in &backends[index + 1..] {
+                let points = points(manifest, cells, call, backend, against);
+                found.extend(fitted(call, backend, against, points, seed));
+            }
+        }
+    }
+    found
+}
+
+fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for value in values {
+        if !seen.contains(&value) {
+            seen.push(value);
+        }
+    }
+    seen
+}
+
+fn fitted(
+    call: Call,
+    backend: &str,
+    against: &str,
+    points: Vec<SizePoint>,
+    seed: u64,
+) -> Option<SizeCrossover> {
+    if points.len() < LEAST_MODELS {
+        return None;
+    }
+    let pairs: Vec<CrossoverPoint> = points
+        .iter()
+        .map(|point| CrossoverPoint { params: point.params as f64, ratio: point.ratio })
+        .collect();
+    let fit = crossover(&pairs, seed)?;
+    Some(SizeCrossover { call, backend: backend.into(), against: against.into(), points, fit })
+}
+
+fn points(
+    manifest: &Manifest,
+    cells: &[CellSummary],
+    call: Call,
+    backend: &str,
+    against: &str,
+) -> Vec<SizePoint> {
+    let point = |entry: &crate::manifest::ModelEntry| {
+        let params = entry.parameters.filter(|&params| params > 0)?;
+        let of = |name: &str| {
+            let cells = cells.iter().filter(|cell| cell.model == entry.name && cell.call == call);
+            cells
+                .filter(|cell| cell.backend == name && cell.throughput_tok_s.mean > Some(0.0))
+                .collect::<Vec<_>>()
+        };
+        let (ours, theirs) = (of(backend), of(against));
+        let pairs: Vec<_> = ours
+            .iter()
+            .filter_map(|cell| {
+                let other = theirs.iter().find(|other| other.scenario == cell.scenario)?;
+                Some((&cell.throughput_tok_s, &other.throughput_tok_s))
+            })
+            .collect();
+        let ratio = geometric_ratio(&pairs)?;
+        let (model, scenarios) = (entry.name.clone(), pairs.len());
+        Some(SizePoint { model, params, scenarios, ratio: ratio.ratio, ratio_ci95: ratio.ci95 })
+    };
+    let mut points: Vec<SizePoint> = manifest.models.iter().filter_map(point).collect();
+    points.sort_by_key(|point| point.params);
+    points
+}
