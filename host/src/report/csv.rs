@@ -1,12 +1,15 @@
 //! `summary.csv`: one row per cell, figures unrounded, an empty field where there is none.
 
-use crate::analysis::CellSummary;
+use super::flag::doubts;
+use crate::analysis::{CellSummary, TokenTimes};
 use crate::record::DegradedKind;
+use crate::stats::Interval;
 use std::collections::BTreeMap;
 
 type Column = (&'static str, fn(&CellSummary) -> String);
 
-const COLUMNS: [Column; 39] = [
+const COLUMNS: [Column; 58] = [
+    ("cell", |cell| cell.cell.clone()),
     ("model", |cell| cell.model.clone()),
     ("backend", |cell| cell.backend.clone()),
     ("scenario", |cell| cell.scenario.name.clone()),
@@ -19,14 +22,23 @@ const COLUMNS: [Column; 39] = [
     ("ok", |cell| cell.ok.to_string()),
     ("degraded", |cell| cell.degraded.values().sum::<u64>().to_string()),
     ("degraded_kinds", |cell| kinds(&cell.degraded)),
+    ("degraded_share", |cell| field(cell.degraded_rate.share)),
+    ("degraded_ci95_low", |cell| low(cell.degraded_rate.ci95)),
+    ("degraded_ci95_high", |cell| high(cell.degraded_rate.ci95)),
     ("latency_mean_ms", |cell| field(cell.latency_ms.mean)),
     ("latency_sd_ms", |cell| field(cell.latency_ms.sd)),
+    ("latency_ci95_low_ms", |cell| low(cell.latency_ms.ci95)),
+    ("latency_ci95_high_ms", |cell| high(cell.latency_ms.ci95)),
     ("latency_median_ms", |cell| field(cell.latency_ms.median)),
     ("latency_min_ms", |cell| field(cell.latency_ms.min)),
     ("latency_max_ms", |cell| field(cell.latency_ms.max)),
+    ("latency_p90_ms", |cell| field(cell.latency_ms.p90)),
+    ("latency_p99_ms", |cell| field(cell.latency_ms.p99)),
     ("latency_cv", |cell| field(cell.latency_ms.cv)),
     ("throughput_mean_tok_s", |cell| field(cell.throughput_tok_s.mean)),
     ("throughput_sd_tok_s", |cell| field(cell.throughput_tok_s.sd)),
+    ("throughput_ci95_low_tok_s", |cell| low(cell.throughput_tok_s.ci95)),
+    ("throughput_ci95_high_tok_s", |cell| high(cell.throughput_tok_s.ci95)),
     ("throughput_ratio", |cell| field(cell.throughput_ratio)),
     ("ttft_mean_ms", |cell| field(cell.ttft_ms.mean)),
     ("ttft_sd_ms", |cell| field(cell.ttft_ms.sd)),
@@ -35,6 +47,13 @@ const COLUMNS: [Column; 39] = [
     ("tpot_median_ms", |cell| field(cell.tpot_ms.median)),
     ("decode_mean_tok_s", |cell| field(cell.decode_tok_s.mean)),
     ("decode_sd_tok_s", |cell| field(cell.decode_tok_s.sd)),
+    ("inter_token_n", |cell| times(cell, |times| Some(times.n as f64))),
+    ("inter_token_p50_ms", |cell| times(cell, |times| times.p50_ms)),
+    ("inter_token_p90_ms", |cell| times(cell, |times| times.p90_ms)),
+    ("inter_token_p99_ms", |cell| times(cell, |times| times.p99_ms)),
+    ("energy_mean_j_per_token", |cell| field(cell.energy_j_per_token.mean)),
+    ("energy_runs", |cell| cell.energy_j_per_token.n.to_string()),
+    ("cost_per_million_tokens", |cell| field(cell.cost_per_million_tokens)),
     ("disk_bytes", |cell| field(cell.resources.disk_bytes)),
     ("model_bytes", |cell| field(cell.resources.model_bytes)),
     ("rss_peak_mb", |cell| field(cell.rss_peak_mb)),
@@ -45,6 +64,8 @@ const COLUMNS: [Column; 39] = [
     ("cpu_peak_pct", |cell| field(cell.resources.cpu_peak_pct.mean)),
     ("cpu_p90_pct", |cell| field(cell.resources.cpu_p90_pct.mean)),
     ("sampled_runs", |cell| cell.resources.sampled_runs().to_string()),
+    ("doubts", |cell| doubts(cell).unwrap_or_default()),
+    ("outlier_lines", |cell| lines(&cell.outlier_lines)),
     ("accuracy", |cell| field(cell.accuracy.map(|verdict| verdict.name()))),
 ];
 
@@ -63,6 +84,23 @@ pub(super) fn csv(cells: &[CellSummary]) -> Result<Vec<u8>, csv::Error> {
 
 fn field<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn low(of: Option<Interval>) -> String {
+    field(of.map(|interval| interval.low))
+}
+
+fn high(of: Option<Interval>) -> String {
+    field(of.map(|interval| interval.high))
+}
+
+fn times(cell: &CellSummary, value: fn(&TokenTimes) -> Option<f64>) -> String {
+    field(cell.inter_token.as_ref().and_then(value))
+}
+
+/// `12;345`.
+fn lines(lines: &[usize]) -> String {
+    lines.iter().map(usize::to_string).collect::<Vec<_>>().join(";")
 }
 
 /// `crashed:1;timeout:2`.

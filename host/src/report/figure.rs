@@ -1,6 +1,6 @@
 //! Numbers for people: three significant digits, thousands set apart.
 
-use crate::stats::Summary;
+use crate::stats::{Interval, Summary};
 
 /// What stands where there is no number.
 pub(super) const NONE: &str = "–";
@@ -36,6 +36,33 @@ pub(super) fn ratio(value: Option<f64>) -> String {
         Some(value) if value < 0.1 => format!("{}x", figure(Some(value))),
         Some(value) => format!("{}x", fixed(value, 2)),
         None => NONE.into(),
+    }
+}
+
+/// How many times as much.
+pub(super) fn times(value: f64) -> String {
+    ratio(Some(value))
+}
+
+/// `1.35x to 1.43x`, each end as `text` has it.
+pub(super) fn interval(of: Interval, text: impl Fn(f64) -> String) -> String {
+    format!("{} to {}", text(of.low), text(of.high))
+}
+
+/// `p 0.034`, `p 3.1e-9`.
+pub(super) fn p_value(p: f64) -> String {
+    match p {
+        p if p < 1e-300 => "p < 1e-300".into(),
+        p if p < 0.001 => format!("p {p:.1e}"),
+        p => format!("p {p:.3}"),
+    }
+}
+
+/// `+12.3%`, `-0.4%`: a ratio as a change.
+pub(super) fn change(ratio: f64) -> String {
+    match (ratio - 1.0) * 100.0 {
+        change if change.abs() >= 1000.0 => format!("{}{}%", if change < 0.0 { "-" } else { "+" }, grouped(&format!("{:.0}", change.abs()))),
+        change => format!("{change:+.1}%"),
     }
 }
 

@@ -4,8 +4,12 @@
 //! Names and messages come from configs and plugins, so each output strips or escapes what would mean something to it.
 
 mod accuracy;
+mod answer;
+mod comparisons;
+mod crossing;
 mod csv;
 mod figure;
+mod flag;
 mod markdown;
 mod resources;
 mod result;
@@ -28,6 +32,9 @@ pub enum ReportError {
     /// The table of cells could not be put into CSV.
     #[error("write a table as CSV: {0}")]
     Csv(#[from] ::csv::Error),
+    /// The analysis could not be put into JSON.
+    #[error("write the analysis as JSON: {0}")]
+    Json(#[from] serde_json::Error),
 }
 
 /// A run folder, read and analysed.
@@ -53,7 +60,8 @@ impl Report {
         Ok(Self { manifest, analysis })
     }
 
-    /// Writes `report.md`, `summary.csv` and, where accuracy was evaluated, `accuracy.csv` into `run_dir`, each whole or not at all, and returns their paths.
+    /// Writes `report.md`, `summary.csv`, `comparisons.csv`, `analysis.json` and, where accuracy was evaluated, `accuracy.csv`
+    /// into `run_dir`, each whole or not at all, and returns their paths.
     ///
     /// # Errors
     /// What the system refused.
@@ -61,6 +69,8 @@ impl Report {
         let mut files = vec![
             (run_dir.join("report.md"), markdown::markdown(&self.manifest, &self.analysis).into_bytes()),
             (run_dir.join("summary.csv"), csv::csv(&self.analysis.cells)?),
+            (run_dir.join("comparisons.csv"), comparisons::csv(&self.analysis.comparisons)?),
+            (run_dir.join("analysis.json"), json(&self.analysis)?),
         ];
         if let Some(accuracy) = &self.analysis.accuracy {
             files.push((run_dir.join("accuracy.csv"), accuracy::csv(accuracy)?));
@@ -75,6 +85,12 @@ impl Report {
     pub fn terminal(&self, layout: Layout) -> String {
         terminal::terminal(&self.manifest, &self.analysis, layout)
     }
+}
+
+fn json(analysis: &Analysis) -> Result<Vec<u8>, ReportError> {
+    let mut text = serde_json::to_vec_pretty(analysis)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// Reads the run folder at `run_dir`, writes its report into it and returns the text for the terminal.

@@ -1,10 +1,13 @@
 //! `report.md`: the result first, then what was measured, then on what, then how to read it.
 
 mod accuracy;
+mod answer;
+mod comparisons;
 mod results;
 mod setup;
+mod sizes;
 
-use super::resources;
+use super::{flag, resources};
 use super::result::{headline, outputs, warnings};
 use crate::analysis::Analysis;
 use crate::manifest::Manifest;
@@ -21,7 +24,11 @@ warm-up: median ± standard deviation (n-1) over the ok runs.
 row - 1). Both are means.
 - A scenario's shape reads batch x prompt tokens + new tokens. **Cached** generation keeps `past_key_values` between steps.
 - A **degraded** run gave no valid measurement; it is counted and takes part in no figure. **–** means there is no figure.
-- `summary.csv` has the same cells unrounded.
+- **Over all scenarios**: geometric means of the scenarios' ratios, with intervals over repetitions of these scenarios. \
+**Pooled** figures are over the runs of all scenarios together and mix what scenarios and repetitions vary by; **variance \
+between scenarios** is their share of it (eta squared). Intervals of means are by Student's t, of ratios by the delta \
+method on the logarithm, of rates by Wilson.
+- `summary.csv` has the cells unrounded, `comparisons.csv` the comparisons, `analysis.json` everything.
 ";
 
 /// The whole document.
@@ -31,16 +38,25 @@ pub(super) fn markdown(manifest: &Manifest, analysis: &Analysis) -> String {
     for warning in warnings(manifest, analysis) {
         text.push_str(&format!("> **Note:** {}\n\n", text::markdown(&warning)));
     }
+    text.push_str(&answer::answer(analysis));
     text.push_str(&results::models(manifest, analysis));
+    text.push_str(&comparisons::comparisons(analysis));
+    text.push_str(&sizes::sizes(analysis));
     text.push_str(&analysis.accuracy.as_ref().map_or(String::new(), accuracy::accuracy));
     text.push_str(&results::degraded(&analysis.degraded));
     text.push_str(&results::outputs(&analysis.agreement));
     text.push_str(&setup::setup(manifest));
     text.push_str(HOW_TO_READ);
+    text.push_str(&how_to_read_doubts(analysis));
     if resources::any(analysis) {
         text.push_str(resources::HOW_TO_READ);
     }
     text
+}
+
+fn how_to_read_doubts(analysis: &Analysis) -> String {
+    let doubtful = analysis.cells.iter().any(|cell| flag::doubts(cell).is_some());
+    if doubtful { flag::how_to_read() } else { String::new() }
 }
 
 fn title(name: &str) -> String {

@@ -5,6 +5,7 @@ use crate::analysis::{Agreement, Analysis, CellSummary, DegradedGroup, Table, Ta
 use crate::manifest::Manifest;
 use crate::record::Mode;
 use crate::report::accuracy::mark;
+use crate::report::flag::doubts;
 use crate::report::figure::{NONE, count, figure, ratio, spread};
 use crate::report::resources;
 use crate::report::result::kinds;
@@ -60,11 +61,14 @@ fn cell_text(cell: &CellSummary, mode: Mode) -> String {
     if cell.ok > 0 {
         let (speed, ratio) = (figure(cell.throughput_tok_s.mean), ratio(cell.throughput_ratio));
         lines.push(format!("**{speed} tok/s** {ratio}"));
-        lines.push(format!("{} ms", spread(&cell.latency_ms)));
+        lines.push(format!("{} ms, n = {}", spread(&cell.latency_ms), count(cell.ok)));
         if mode == Mode::Generate {
             let (ttft, tpot) = (figure(cell.ttft_ms.mean), figure(cell.tpot_ms.mean));
             lines.push(format!("TTFT {ttft} ms, TPOT {tpot} ms"));
         }
+    }
+    if let Some(doubts) = doubts(cell) {
+        lines.push(format!("*{doubts}*"));
     }
     if let Some(reasons) = kinds(&cell.degraded) {
         lines.push(format!("degraded: {reasons} of {} runs", count(cell.recorded)));

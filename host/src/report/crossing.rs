@@ -1,0 +1,122 @@
+//! Where the faster of two backends changes with model size, and when builds pay for themselves, in words.
+
+use super::figure::{NONE, count, figure, interval, ratio};
+use crate::analysis::{Payback, SizeCrossover};
+use crate::stats::{Amortisation, Crossing, CrossingBootstrap, Fieller, Interval};
+
+/// The answer of one crossover, with what it rests on.
+pub(super) fn sentence(of: &SizeCrossover) -> String {
+    let (a, b) = (&of.backend, &of.against);
+    let range = interval(of.fit.measured, params);
+    let models = of.points.len();
+    match of.fit.crossing {
+        Crossing::Inside { params: at } => {
+            let (below, above) = if of.fit.fit.slope < 0.0 { (a, b) } else { (b, a) };
+            format!("{below} is faster below {} parameters, {above} above (n = {models} models, {range})", params(at))
+        }
+        Crossing::Below { params: at } | Crossing::Above { params: at } => format!(
+            "no crossing inside the measured range of {range} (n = {models} models): {}; the line, extrapolated, would reach \
+             1x at {} parameters, which no run shows",
+            winner(of),
+            params(at)
+        ),
+        Crossing::None => {
+            format!("no crossing: the ratio does not change with size (n = {models} models, {range}); {}", winner(of))
+        }
+    }
+}
+
+/// Who won how many sizes.
+fn winner(of: &SizeCrossover) -> String {
+    let wins = of.points.iter().filter(|point| point.ratio > 1.0).count();
+    let all = of.points.len();
+    format!("{} is faster at {wins} of {all} sizes, {} at {}", of.backend, of.against, all - wins)
+}
+
+/// Name and value of everything the fit says, in reading order.
+pub(super) fn facts(of: &SizeCrossover) -> Vec<(&'static str, String)> {
+    let fit = &of.fit;
+    vec![
+        ("fit", power(of)),
+        ("R²", fit.fit.r_squared.map_or_else(|| NONE.into(), |r| format!("{r:.3}"))),
+        ("crossing", fit.crossing.params().map_or_else(|| NONE.into(), params)),
+        ("95% by pairs bootstrap", bootstrap(&fit.pairs_bootstrap)),
+        ("95% by residual bootstrap", bootstrap(&fit.residual_bootstrap)),
+        ("95% by Fieller", fieller(fit.fieller)),
+        ("95% by the delta method", optional(fit.delta_ci95)),
+        ("transition band", transition(fit.transition)),
+    ]
+}
+
+fn power(of: &SizeCrossover) -> String {
+    let factor = figure(of.fit.factor);
+    format!("{} / {} = {factor} x parameters^{:.4}", of.backend, of.against, of.fit.fit.slope)
+}
+
+fn bootstrap(of: &CrossingBootstrap) -> String {
+    let resamples = count(of.resamples as u64);
+    let odd = of.without_crossing + of.other_direction;
+    let odd = if odd > 0 { format!(", {} without this crossing", count(odd as u64)) } else { String::new() };
+    format!("{} ({resamples} resamples{odd})", optional(of.ci95))
+}
+
+fn fieller(of: Fieller) -> String {
+    match of {
+        Fieller::Bounded(ends) => interval(ends, params),
+        Fieller::Unbounded => "unbounded (the slope does not differ from 0 at 5%)".into(),
+    }
+}
+
+fn transition(of: Option<Interval>) -> String {
+    of.map_or_else(
+        || "none (the same backend wins at the smallest and the largest size)".into(),
+        |band| format!("{} (the winners on either side are the same at every measured size)", interval(band, params)),
+    )
+}
+
+fn optional(of: Option<Interval>) -> String {
+    of.map_or_else(|| NONE.into(), |ends| interval(ends, params))
+}
+
+/// `76.4M`.
+pub(super) fn params(value: f64) -> String {
+    let (scale, unit) = match value {
+        value if value >= 1e9 => (1e9, "B"),
+        value if value >= 1e6 => (1e6, "M"),
+        value if value >= 1e3 => (1e3, "k"),
+        _ => (1.0, ""),
+    };
+    format!("{}{unit}", figure(Some(value / scale)))
+}
+
+/// The columns of a payback, without model, call and backend.
+pub(super) fn payback(of: &Payback) -> Vec<String> {
+    let recovered = |value: fn(&Amortisation) -> Option<f64>| match &of.recovered {
+        None => "never (no faster than the baseline)".into(),
+        Some(recovered) => figure(value(recovered)),
+    };
+    vec![
+        of.artifact.clone(),
+        figure(Some(of.build_seconds)),
+        figure(Some(of.baseline_tok_s)),
+        format!("{} ({})", figure(Some(of.tok_s)), ratio(Some(of.tok_s / of.baseline_tok_s))),
+        count(of.scenarios as u64),
+        recovered(|of| of.runs),
+        recovered(|of| Some(of.tokens)),
+        recovered(|of| Some(of.seconds / 3600.0)),
+        of.tokens_per_hour.map_or_else(|| NONE.into(), |_| recovered(|of| of.hours)),
+    ]
+}
+
+/// Their names.
+pub(super) const PAYBACK: [&str; 9] = [
+    "artifact",
+    "build s",
+    "baseline tok/s",
+    "tok/s",
+    "scenarios",
+    "runs",
+    "tokens",
+    "hours at full load",
+    "hours at the given load",
+];
