@@ -58,7 +58,9 @@ impl AppError {
     pub fn report(error: ReportError) -> Self {
         match error {
             ReportError::Store(error) => Self::store(&error),
-            other @ (ReportError::Csv(_) | ReportError::Json(_)) => Self::failed(format!("failed to {other}")),
+            other @ (ReportError::Csv(_) | ReportError::Json(_)) => {
+                Self::failed(format!("failed to {other}"))
+            }
         }
     }
 

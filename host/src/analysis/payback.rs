@@ -4,7 +4,7 @@ use super::cell::CellSummary;
 use super::group::Call;
 use crate::config::ReportSettings;
 use crate::manifest::Manifest;
-use crate::stats::{Amortisation, amortisation, geometric_mean};
+use crate::stats::{Amortisation, Load, amortisation, geometric_mean};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -65,6 +65,7 @@ fn of_table(
             over(|(_, base)| base.throughput_tok_s.mean.unwrap_or_default())?,
         );
         let tokens_per_run = over(|(own, _)| own.scenario.tokens(own.call) as f64)?;
+        let load = Load { tokens_per_run: Some(tokens_per_run), tokens_per_hour: settings.tokens_per_hour };
         Some(Payback {
             model: first.model.clone(),
             call: first.call,
@@ -76,13 +77,7 @@ fn of_table(
             tok_s,
             tokens_per_run,
             tokens_per_hour: settings.tokens_per_hour,
-            recovered: amortisation(
-                build_seconds,
-                baseline_tok_s,
-                tok_s,
-                tokens_per_run,
-                settings.tokens_per_hour,
-            ),
+            recovered: amortisation(build_seconds, baseline_tok_s, tok_s, load),
         })
     };
     built.filter_map(payback).collect()

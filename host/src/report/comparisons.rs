@@ -15,7 +15,9 @@ pub(super) fn ratio_with_interval(value: Option<f64>, ci95: Option<Interval>) ->
 /// `-1.20 ms [-1.31 to -1.09]`.
 pub(super) fn difference(test: Option<&TTest>, unit: &str) -> String {
     let number = |value: f64| figure(Some(value));
-    test.map_or(NONE.into(), |test| format!("{} {unit} [{}]", number(test.difference), interval(test.ci95, number)))
+    test.map_or(NONE.into(), |test| {
+        format!("{} {unit} [{}]", number(test.difference), interval(test.ci95, number))
+    })
 }
 
 /// `Welch's t 8.31, df 7.2: p 3.1e-5, after Holm of 36: p 0.001`.

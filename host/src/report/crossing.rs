@@ -12,7 +12,10 @@ pub(super) fn sentence(of: &SizeCrossover) -> String {
     match of.fit.crossing {
         Crossing::Inside { params: at } => {
             let (below, above) = if of.fit.fit.slope < 0.0 { (a, b) } else { (b, a) };
-            format!("{below} is faster below {} parameters, {above} above (n = {models} models, {range})", params(at))
+            format!(
+                "{below} is faster below {} parameters, {above} above (n = {models} models, {range})",
+                params(at)
+            )
         }
         Crossing::Below { params: at } | Crossing::Above { params: at } => format!(
             "no crossing inside the measured range of {range} (n = {models} models): {}; the line, extrapolated, would reach \
@@ -21,7 +24,10 @@ pub(super) fn sentence(of: &SizeCrossover) -> String {
             params(at)
         ),
         Crossing::None => {
-            format!("no crossing: the ratio does not change with size (n = {models} models, {range}); {}", winner(of))
+            format!(
+                "no crossing: the ratio does not change with size (n = {models} models, {range}); {}",
+                winner(of)
+            )
         }
     }
 }
@@ -70,7 +76,12 @@ fn fieller(of: Fieller) -> String {
 fn transition(of: Option<Interval>) -> String {
     of.map_or_else(
         || "none (the same backend wins at the smallest and the largest size)".into(),
-        |band| format!("{} (the winners on either side are the same at every measured size)", interval(band, params)),
+        |band| {
+            format!(
+                "{} (the winners on either side are the same at every measured size)",
+                interval(band, params)
+            )
+        },
     )
 }
 

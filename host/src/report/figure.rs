@@ -58,14 +58,6 @@ pub(super) fn p_value(p: f64) -> String {
     }
 }
 
-/// `+12.3%`, `-0.4%`: a ratio as a change.
-pub(super) fn change(ratio: f64) -> String {
-    match (ratio - 1.0) * 100.0 {
-        change if change.abs() >= 1000.0 => format!("{}{}%", if change < 0.0 { "-" } else { "+" }, grouped(&format!("{:.0}", change.abs()))),
-        change => format!("{change:+.1}%"),
-    }
-}
-
 /// A count with thousands set apart.
 pub(super) fn count(value: u64) -> String {
     grouped(&value.to_string())

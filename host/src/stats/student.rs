@@ -1,7 +1,6 @@
 //! Student's t distribution, at the accuracy of small tail probabilities.
 
-use statrs::distribution::{Continuous, ContinuousCDF, StudentsT};
-use statrs::function::beta::checked_beta_reg;
+use super::beta::{beta_power, incomplete_beta};
 
 /// P(|T| >= |t|) for `df` degrees of freedom; none where either is no number of that kind.
 ///
@@ -11,35 +10,53 @@ pub fn t_two_sided(t: f64, df: f64) -> Option<f64> {
     if t.is_nan() || !(df > 0.0 && df.is_finite()) {
         return None;
     }
-    if t.is_infinite() {
-        return Some(0.0);
-    }
-    checked_beta_reg(df / 2.0, 0.5, df / (df + t * t)).ok()
+    let (x, y) = shares(t, df);
+    incomplete_beta(df / 2.0, 0.5, x, y)
 }
 
 /// The t that |T| exceeds with probability 1 - `confidence`, for `df` degrees of freedom.
 pub fn t_critical(confidence: f64, df: f64) -> Option<f64> {
-    if !(df > 0.0 && df.is_finite() && confidence > 0.0 && confidence < 1.0) {
+    let tail = 1.0 - confidence;
+    if !(df > 0.0 && df.is_finite() && confidence > 0.0 && tail > 0.0) {
         return None;
     }
-    let distribution = StudentsT::new(0.0, 1.0, df).ok()?;
-    refined(&distribution, distribution.inverse_cdf(0.5 + confidence / 2.0), 1.0 - confidence)
-}
-
-/// Newton's method on the tail probability, whose slope is -2 times the density: the library's inverse stops early.
-fn refined(distribution: &StudentsT, mut t: f64, tail: f64) -> Option<f64> {
-    for _ in 0..8 {
-        let slope = 2.0 * distribution.pdf(t);
-        let step = (t_two_sided(t, distribution.freedom())? - tail) / slope;
-        if !step.is_finite() {
-            break;
-        }
-        t += step;
-        if step.abs() <= 1e-15 * t.abs() {
-            break;
+    let (mut low, mut high) = (0.0, 1.0);
+    while t_two_sided(high, df)? > tail {
+        (low, high) = (high, high * 2.0);
+        if high.is_infinite() {
+            return None;
         }
     }
-    t.is_finite().then_some(t)
+    let mut t = high;
+    for _ in 0..200 {
+        let over = t_two_sided(t, df)? / tail;
+        if over > 1.0 {
+            low = t;
+        } else {
+            high = t;
+        }
+        let next = newton(t, df, tail, over).filter(|next| (low..=high).contains(next));
+        let next = next.unwrap_or(low + (high - low) / 2.0);
+        if (next - t).abs() <= f64::EPSILON * t {
+            return Some(next);
+        }
+        t = next;
+    }
+    Some(t)
+}
+
+/// Newton's step on the logarithms of both t and its tail, between which the curve is nearly straight; the tail's
+/// derivative by ln t is -2 x^(df/2) y^(1/2) / B(df/2, 1/2).
+fn newton(t: f64, df: f64, tail: f64, over: f64) -> Option<f64> {
+    let (x, y) = shares(t, df);
+    let next = t * (over.ln() * over * tail / (2.0 * beta_power(df / 2.0, 0.5, x, y))).exp();
+    next.is_finite().then_some(next)
+}
+
+/// df / (df + t^2) and t^2 / (df + t^2).
+fn shares(t: f64, df: f64) -> (f64, f64) {
+    let ratio = t * (t / df);
+    (1.0 / (1.0 + ratio), if ratio.is_finite() { ratio / (1.0 + ratio) } else { 1.0 })
 }
 
 #[cfg(test)]
@@ -60,9 +77,24 @@ mod tests {
     }
 
     #[test]
+    fn a_critical_value_has_its_tail() {
+        for df in [0.1, 0.7, 1.0, 2.5, 30.0, 1e4, 1e9] {
+            for confidence in [1e-6, 0.1, 0.5, 0.9, 0.95, 0.999_999] {
+                let t = t_critical(confidence, df).unwrap();
+                let tail = t_two_sided(t, df).unwrap();
+                assert!((tail / (1.0 - confidence) - 1.0).abs() < 1e-12, "{df} {confidence}: {t} {tail}");
+            }
+        }
+    }
+
+    #[test]
     fn what_has_no_distribution_has_no_answer() {
         assert_eq!(
             (t_two_sided(1.0, 0.0), t_two_sided(f64::NAN, 3.0), t_critical(0.95, -1.0)),
+            (None, None, None)
+        );
+        assert_eq!(
+            (t_critical(0.0, 3.0), t_critical(1.0, 3.0), t_critical(f64::NAN, 3.0)),
             (None, None, None)
         );
         assert_eq!((t_two_sided(0.0, 3.0), t_two_sided(f64::INFINITY, 3.0)), (Some(1.0), Some(0.0)));

@@ -57,12 +57,19 @@ pub fn summary(values: &[f64]) -> Summary {
     }
 }
 
-fn mean(values: &[f64]) -> Option<f64> {
+/// The arithmetic mean of finite values; none of none.
+pub(super) fn mean(values: &[f64]) -> Option<f64> {
+    let first = *values.first()?;
+    // Whose mean is exact, so that what does not vary has no variance.
+    if values.iter().all(|value| *value == first) {
+        return Some(first);
+    }
     let n = values.len() as f64;
-    let rough = values.iter().sum::<f64>() / n;
+    let sum = values.iter().sum::<f64>();
+    let rough = if sum.is_finite() { sum / n } else { values.iter().map(|value| value / n).sum() };
     // The second pass takes back what the sum's rounding lost.
-    let mean = rough + values.iter().map(|value| value - rough).sum::<f64>() / n;
-    mean.is_finite().then_some(mean)
+    let lost = values.iter().map(|value| value - rough).sum::<f64>() / n;
+    Some(if lost.is_finite() { rough + lost } else { rough })
 }
 
 fn deviation(values: &[f64], mean: f64) -> Option<f64> {
@@ -70,10 +77,19 @@ fn deviation(values: &[f64], mean: f64) -> Option<f64> {
         return None;
     }
     let n = values.len() as f64;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let scale = scale(values, mean)?;
+    let away = || values.iter().map(|value| (value - mean) / scale);
+    let squares: f64 = away().map(|value| value * value).sum();
     // Zero in exact arithmetic: what the mean's own rounding added to the squares.
-    let residue: f64 = values.iter().map(|value| value - mean).sum();
-    Some(((squares - residue * residue / n) / (n - 1.0)).max(0.0).sqrt())
+    let residue: f64 = away().sum();
+    Some(((squares - residue * residue / n) / (n - 1.0)).max(0.0).sqrt() * scale)
+}
+
+/// The power of two below the largest deviation: divided by it, which is exact, no square overflows or vanishes.
+fn scale(values: &[f64], mean: f64) -> Option<f64> {
+    const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
+    let largest = values.iter().fold(0.0, |largest: f64, value| largest.max((value - mean).abs()));
+    largest.is_finite().then(|| f64::from_bits(largest.to_bits() & EXPONENT).max(f64::MIN_POSITIVE))
 }
 
 fn median(sorted: &[f64]) -> Option<f64> {
@@ -129,6 +145,19 @@ mod tests {
         let one = summary(&[f64::NAN, 3.0]);
         assert_eq!((one.n, one.mean, one.sd, one.median, one.cv), (1, Some(3.0), None, Some(3.0), None));
         assert_eq!(summary(&[-1.0, 1.0]).cv, None);
-        assert_eq!(summary(&[0.1; 7]).sd.map(|sd| sd < 1e-16), Some(true));
+        assert_eq!((summary(&[0.1; 7]).mean, summary(&[0.1; 7]).sd), (Some(0.1), Some(0.0)));
+    }
+
+    #[test]
+    fn numbers_near_the_ends_of_the_range_keep_their_digits() {
+        for scale in [1e-300, 1e-160, 1.0, 1e160, 1e307] {
+            let found = summary(&[1.0 * scale, 2.0 * scale, 6.0 * scale]);
+            assert!(
+                close(found.mean, 3.0 * scale, 1e-15) && close(found.sd, 7f64.sqrt() * scale, 1e-15),
+                "{found:?}"
+            );
+        }
+        let far = summary(&[f64::MIN, f64::MAX, f64::MAX]);
+        assert!(far.mean.is_some_and(f64::is_finite) && far.sd.is_none_or(f64::is_finite), "{far:?}");
     }
 }

@@ -15,7 +15,10 @@ pub(super) fn answer(analysis: &Analysis) -> String {
     let rows: Vec<Vec<String>> = analysis.recommendations.iter().map(|of| row(of, currency)).collect();
     let header = header(&["model", "for", "use", "measured by", "evidence", "passed over"]);
     let rules: String = rules(analysis).iter().map(|rule| format!("- {rule}\n")).collect();
-    format!("## Which backend\n\n{}How these follow from the numbers:\n\n{rules}\n", table(&header, header.len(), &rows))
+    format!(
+        "## Which backend\n\n{}How these follow from the numbers:\n\n{rules}\n",
+        table(&header, header.len(), &rows)
+    )
 }
 
 fn row(of: &Recommendation, currency: &str) -> Vec<String> {

@@ -17,7 +17,8 @@ fn overall(analysis: &Analysis) -> String {
     let same_table = |a: &Standing, b: &Standing| (&a.model, a.call) == (&b.model, b.call);
     for standings in analysis.standings.chunk_by(same_table) {
         let Some(first) = standings.first() else { continue };
-        let rows: Vec<Vec<String>> = standings.iter().map(|of| standing(of, &analysis.settings.currency)).collect();
+        let rows: Vec<Vec<String>> =
+            standings.iter().map(|of| standing(of, &analysis.settings.currency)).collect();
         let names = [
             "backend",
             "throughput over the baseline's [95% CI]",
@@ -82,7 +83,16 @@ fn by_cell(analysis: &Analysis) -> String {
     for of_table in latencies.chunk_by(same_table) {
         let Some(first) = of_table.first() else { continue };
         text.push_str(&format!("### {}, {} against {baseline}\n\n", markdown(&first.model), first.call));
-        let names = ["scenario", "backend", "n, baseline's n", "ratio [95% CI]", "difference [95% CI]", "test", "effect", "outcome"];
+        let names = [
+            "scenario",
+            "backend",
+            "n, baseline's n",
+            "ratio [95% CI]",
+            "difference [95% CI]",
+            "test",
+            "effect",
+            "outcome",
+        ];
         let rows: Vec<Vec<String>> = of_table.iter().map(|of| comparison(of)).collect();
         text.push_str(&table(&header(&names), 2, &rows));
     }

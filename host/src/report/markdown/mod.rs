@@ -7,8 +7,8 @@ mod results;
 mod setup;
 mod sizes;
 
-use super::{flag, resources};
 use super::result::{headline, outputs, warnings};
+use super::{flag, resources};
 use crate::analysis::Analysis;
 use crate::manifest::Manifest;
 use crate::text;

@@ -5,8 +5,8 @@ use crate::analysis::{Agreement, Analysis, CellSummary, DegradedGroup, Table, Ta
 use crate::manifest::Manifest;
 use crate::record::Mode;
 use crate::report::accuracy::mark;
-use crate::report::flag::doubts;
 use crate::report::figure::{NONE, count, figure, ratio, spread};
+use crate::report::flag::doubts;
 use crate::report::resources;
 use crate::report::result::kinds;
 use crate::text::{clipped, markdown};

@@ -27,7 +27,13 @@ fn crossover(of: &SizeCrossover) -> String {
         .map(|point| {
             let fitted = ratio(of.fit.ratio_at(point.params as f64));
             let measured = ratio_with_interval(Some(point.ratio), point.ratio_ci95);
-            vec![markdown(&point.model), params(point.params as f64), count(point.scenarios as u64), measured, fitted]
+            vec![
+                markdown(&point.model),
+                params(point.params as f64),
+                count(point.scenarios as u64),
+                measured,
+                fitted,
+            ]
         })
         .collect();
     let names = header(&["model", "parameters", "scenarios", "throughput ratio [95% CI]", "fitted"]);
@@ -65,11 +71,13 @@ fn tradeoffs(all: &[Tradeoff]) -> String {
             .iter()
             .map(|point| {
                 let front = if point.on_front { "yes" } else { "no" };
-                let perplexity = format!("{} (n = {} tokens)", figure(Some(point.perplexity)), count(point.tokens));
+                let perplexity =
+                    format!("{} (n = {} tokens)", figure(Some(point.perplexity)), count(point.tokens));
                 vec![markdown(&point.backend), perplexity, ratio(Some(point.throughput_ratio)), front.into()]
             })
             .collect();
-        let names = header(&["backend", "perplexity", "throughput over the baseline's", "on the Pareto front"]);
+        let names =
+            header(&["backend", "perplexity", "throughput over the baseline's", "on the Pareto front"]);
         text.push_str(&format!("### {}, {}\n\n{}", markdown(&of.model), of.call, table(&names, 1, &rows)));
     }
     if text.is_empty() { text } else { format!("## Perplexity against speed\n\n{text}") }
