@@ -8,7 +8,7 @@ use crate::manifest::Manifest;
 use crate::store::Evaluations;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The evaluations of one run folder.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -59,9 +59,10 @@ impl Accuracy {
 /// Sets every cell's mark.
 pub(super) fn mark(cells: &mut [CellSummary], accuracy: Option<&Accuracy>) {
     let evaluations = accuracy.map_or(&[][..], |accuracy| &accuracy.evaluations);
+    let pair = |of: &Evaluation| ((of.model.clone(), of.backend.clone()), of.verdict);
+    let verdicts: HashMap<(String, String), Verdict> = evaluations.iter().map(pair).collect();
     for cell in cells {
-        let own = |of: &&Evaluation| of.model == cell.model && of.backend == cell.backend;
-        cell.accuracy = evaluations.iter().find(own).map(|of| of.verdict);
+        cell.accuracy = verdicts.get(&(cell.model.clone(), cell.backend.clone())).copied();
     }
 }
 

@@ -9,11 +9,13 @@ use super::token_times::TokenTimes;
 use crate::accuracy::Verdict;
 use crate::manifest::Manifest;
 use crate::record::DegradedKind;
-use crate::stats::{Summary, outliers, summary};
+use crate::stats::{Summary, outliers, quantile, summary};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Share of the median that a run must be away from it to be called an outlier.
+pub const OUTLIER_SHARE: f64 = 0.05;
 /// Most runs of a cell that are kept one by one, for plots and for tracing a figure to its records.
 const POINTS: usize = 200;
 
@@ -150,7 +152,11 @@ fn outlier_lines(ok: &[&Run]) -> Vec<usize> {
     let measured: Vec<(usize, f64)> =
         ok.iter().filter_map(|run| Some((run.line, run.latency_ms.get()?))).collect();
     let latencies: Vec<f64> = measured.iter().map(|(_, latency)| *latency).collect();
-    outliers(&latencies).into_iter().map(|index| measured[index].0).collect()
+    let median = quantile(&latencies, 0.5).unwrap_or_default();
+    // Where a few runs are all but equal, the score alone would single out what matters to nobody.
+    let far = |latency: f64| (latency - median).abs() >= OUTLIER_SHARE * median;
+    let found = outliers(&latencies).into_iter().filter(|&index| far(latencies[index]));
+    found.map(|index| measured[index].0).collect()
 }
 
 fn points(runs: &[Run]) -> Vec<Point> {

@@ -25,7 +25,7 @@ mod tradeoff;
 
 pub use accuracy::Accuracy;
 pub use agreement::{Agreement, Difference};
-pub use cell::{CellSummary, Point};
+pub use cell::{CellSummary, OUTLIER_SHARE, Point};
 pub use comparison::{ALPHA, Comparison, Metric, Outcome};
 pub use flag::{DRIFT, DRIFT_P, Flag, LEAST_RUNS, SLOW_FIRST, UNSTABLE_CV};
 pub use group::{Call, Scenario};
@@ -43,7 +43,7 @@ pub use tradeoff::{Tradeoff, TradeoffPoint};
 use crate::config::ReportSettings;
 use crate::manifest::Manifest;
 use crate::record::{DegradedKind, Stage};
-use crate::stats::{Test, geometric_mean};
+use crate::stats::Test;
 use crate::store::Evaluations;
 use group::{Group, Key, Lost};
 use schemars::JsonSchema;
@@ -156,7 +156,7 @@ pub fn analyse(manifest: &Manifest, observations: Observations, found: &Evaluati
         table::compare(&mut cells, baseline);
     }
     let name = baseline.as_deref();
-    let standings = priced(standing::standings(&cells, &groups, name, test), &cells, &settings);
+    let standings = standing::standings(&cells, &groups, name, test);
     let evaluations = accuracy.as_ref().map_or(&[][..], |accuracy| &accuracy.evaluations);
     let mut analysis = Analysis {
         schema: SCHEMA,
@@ -164,7 +164,7 @@ pub fn analyse(manifest: &Manifest, observations: Observations, found: &Evaluati
         runs,
         comparisons: name
             .map_or(Vec::new(), |name| comparison::comparisons(&cells, name, test, settings.threshold)),
-        crossovers: size_crossover::size_crossovers(manifest, &cells, &standings, SEED),
+        crossovers: size_crossover::size_crossovers(manifest, &cells, SEED),
         paybacks: name.map_or(Vec::new(), |name| payback::paybacks(manifest, &settings, &cells, name)),
         tradeoffs: tradeoff::tradeoffs(&standings, evaluations),
         recommendations: Vec::new(),
@@ -193,18 +193,6 @@ fn price(cells: &mut [CellSummary], settings: &ReportSettings) {
         let cost = |(price, rate): (f64, f64)| price / (rate * SECONDS_PER_HOUR) * 1e6;
         cell.cost_per_million_tokens = settings.price(&cell.backend).zip(rate).map(cost);
     }
-}
-
-fn priced(mut standings: Vec<Standing>, cells: &[CellSummary], settings: &ReportSettings) -> Vec<Standing> {
-    for standing in &mut standings {
-        let of_standing = |cell: &&CellSummary| {
-            (&cell.model, cell.call, &cell.backend) == (&standing.model, standing.call, &standing.backend)
-        };
-        let costs = cells.iter().filter(of_standing).filter_map(|cell| cell.cost_per_million_tokens);
-        standing.cost_per_million_tokens = geometric_mean(&costs.collect::<Vec<_>>());
-        standing.price_per_hour = settings.price(&standing.backend);
-    }
-    standings
 }
 
 fn baseline(manifest: &Manifest, groups: &[Group]) -> Option<String> {

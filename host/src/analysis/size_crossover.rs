@@ -2,11 +2,12 @@
 
 use super::cell::CellSummary;
 use super::group::Call;
-use super::standing::Standing;
 use crate::manifest::Manifest;
 use crate::stats::{Crossover, CrossoverPoint, crossover, geometric_ratio};
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// Fewest models of which a line is drawn.
 const LEAST_MODELS: usize = 3;
@@ -41,25 +42,29 @@ pub struct SizePoint {
     pub ratio_ci95: Option<crate::stats::Interval>,
 }
 
+/// The cells of each model under each call.
+type Tables<'a> = HashMap<(&'a str, Call), &'a [CellSummary]>;
+
 /// For every call and pair of backends with three models of known, different sizes, seeded by `seed`.
-pub(super) fn size_crossovers(
-    manifest: &Manifest,
-    cells: &[CellSummary],
-    standings: &[Standing],
-    seed: u64,
-) -> Vec<SizeCrossover> {
-    let mut found = Vec::new();
-    for call in distinct(standings.iter().map(|of| of.call)) {
-        let of_call = standings.iter().filter(|of| of.call == call);
-        let backends = distinct(of_call.map(|of| of.backend.as_str()));
+pub(super) fn size_crossovers(manifest: &Manifest, cells: &[CellSummary], seed: u64) -> Vec<SizeCrossover> {
+    let tables: Vec<&[CellSummary]> = cells.chunk_by(CellSummary::same_table).collect();
+    let by_model: Tables<'_> = tables
+        .iter()
+        .filter_map(|table| table.first().map(|cell| ((cell.model.as_str(), cell.call), *table)))
+        .collect();
+    let mut pairs = Vec::new();
+    for call in distinct(tables.iter().filter_map(|table| table.first()).map(|cell| cell.call)) {
+        let backends =
+            distinct(cells.iter().filter(|cell| cell.call == call).map(|cell| cell.backend.as_str()));
         for (index, against) in backends.iter().enumerate() {
-            for backend in &backends[index + 1..] {
-                let points = points(manifest, cells, call, backend, against);
-                found.extend(fitted(call, backend, against, points, seed));
-            }
+            pairs.extend(backends[index + 1..].iter().map(|backend| (call, *backend, *against)));
         }
     }
-    found
+    // Each draws thousands of resamples.
+    let fitted = pairs.par_iter().map(|&(call, backend, against)| {
+        fitted(call, backend, against, points(manifest, &by_model, call, backend, against), seed)
+    });
+    fitted.collect::<Vec<_>>().into_iter().flatten().collect()
 }
 
 fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
@@ -92,18 +97,17 @@ fn fitted(
 
 fn points(
     manifest: &Manifest,
-    cells: &[CellSummary],
+    tables: &Tables<'_>,
     call: Call,
     backend: &str,
     against: &str,
 ) -> Vec<SizePoint> {
     let point = |entry: &crate::manifest::ModelEntry| {
         let params = entry.parameters.filter(|&params| params > 0)?;
+        let table = tables.get(&(entry.name.as_str(), call))?;
         let of = |name: &str| {
-            let cells = cells.iter().filter(|cell| cell.model == entry.name && cell.call == call);
-            cells
-                .filter(|cell| cell.backend == name && cell.throughput_tok_s.mean > Some(0.0))
-                .collect::<Vec<_>>()
+            let own = table.iter().filter(|cell| cell.backend == name);
+            own.filter(|cell| cell.throughput_tok_s.mean > Some(0.0)).collect::<Vec<_>>()
         };
         let (ours, theirs) = (of(backend), of(against));
         let pairs: Vec<_> = ours

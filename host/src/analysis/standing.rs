@@ -7,8 +7,8 @@ use super::cell::CellSummary;
 use super::group::{Call, Group};
 use super::rate::Rate;
 use crate::stats::{
-    EffectSize, Interval, Summary, TTest, Test, VarianceSplit, effect_size, geometric_ratio, summary, t_test,
-    variance_split,
+    EffectSize, Interval, Summary, TTest, Test, VarianceSplit, effect_size, geometric_mean, geometric_ratio,
+    summary, t_test, variance_split,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -44,8 +44,6 @@ pub struct Standing {
     pub rss_peak_mb: Option<f64>,
     /// Geometric mean over its scenarios of cost per million tokens; none without a price.
     pub cost_per_million_tokens: Option<f64>,
-    /// What an hour costs.
-    pub price_per_hour: Option<f64>,
 }
 
 /// Over the runs of all scenarios together.
@@ -142,6 +140,7 @@ fn standing(
     let groups: Vec<&[f64]> = latencies.iter().map(Vec::as_slice).filter(|of| !of.is_empty()).collect();
     let latency_ms = summary(&latencies.concat());
     let tested = against.filter(|(base, _)| base.same_scenarios(column)).map(|(_, latency)| latency);
+    let costs: Vec<f64> = column.measured().filter_map(|cell| cell.cost_per_million_tokens).collect();
     let (recorded, ok) =
         column.cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.recorded, sum.1 + cell.ok));
     Some(Standing {
@@ -163,8 +162,7 @@ fn standing(
         },
         variance: variance_split(&groups),
         rss_peak_mb: column.measured().filter_map(|cell| cell.rss_peak_mb).reduce(f64::max),
-        cost_per_million_tokens: None,
-        price_per_hour: None,
+        cost_per_million_tokens: geometric_mean(&costs),
     })
 }
 

@@ -2,7 +2,10 @@
 
 use super::answer::percent;
 use super::figure::{figure, p_value, ratio};
-use crate::analysis::{CellSummary, DRIFT, DRIFT_P, Flag, LEAST_RUNS, SLOW_FIRST, UNSTABLE_CV};
+use crate::analysis::{
+    CellSummary, DRIFT, DRIFT_P, Flag, LEAST_RUNS, OUTLIER_SHARE, SLOW_FIRST, UNSTABLE_CV,
+};
+use crate::stats::OUTLIER_SCORE;
 
 /// What each word means, with the bounds.
 pub(super) fn how_to_read() -> String {
@@ -11,9 +14,11 @@ pub(super) fn how_to_read() -> String {
          the latency's standard deviation is above {} of its mean. *Slow first run*: in most workers the first measured run \
          took {SLOW_FIRST} times the median of the others or more, and longer than each of them. *Drift*: latency changed by \
          {} or more from the first run to the last (Theil and Sen's slope), Kendall's tau with p below {DRIFT_P}. *Outliers*: \
-         runs whose modified z-score (from the median absolute deviation) is above 3.5; they stay in every figure.\n",
+         runs whose modified z-score (from the median absolute deviation) is above {OUTLIER_SCORE} and which are {} \
+         or more away from the median; they stay in every figure.\n",
         percent(UNSTABLE_CV),
-        percent(DRIFT)
+        percent(DRIFT),
+        percent(OUTLIER_SHARE)
     )
 }
 

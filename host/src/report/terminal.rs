@@ -2,8 +2,8 @@
 
 use super::accuracy::{corpus, difference, kl, limit, perplexity, top1};
 use super::figure::{NONE, figure, ratio, spread};
-use super::resources;
 use super::result::{headline, outputs, warnings};
+use super::{answer, crossing, resources};
 use crate::accuracy::{Evaluation, Verdict};
 use crate::analysis::{Accuracy, Analysis, CellSummary, DegradedGroup, Table};
 use crate::manifest::Manifest;
@@ -72,7 +72,35 @@ pub(super) fn terminal(manifest: &Manifest, analysis: &Analysis, layout: Layout)
     }
     text.push_str(&analysis.accuracy.as_ref().map_or(String::new(), |found| accuracy(found, layout)));
     text.push_str(&degraded(&analysis.degraded, layout));
+    text.push_str(&answers(analysis, layout));
+    for of in &analysis.crossovers {
+        let title = format!("{} over {}, {}", of.backend, of.against, of.call);
+        text.push_str(&one_line(&format!("crossover, {title}: {}", crossing::sentence(of))));
+        text.push('\n');
+    }
     text
+}
+
+/// Which backend to use: the end of the report, where a reader of a terminal looks first.
+fn answers(analysis: &Analysis, layout: Layout) -> String {
+    if analysis.recommendations.is_empty() {
+        return String::new();
+    }
+    let mut table = layout.table();
+    table.set_header(["model", "for", "use", "evidence"]);
+    for of in &analysis.recommendations {
+        let passed_over =
+            answer::passed_over(of).map_or(String::new(), |who| format!("; passed over: {who}"));
+        let evidence = answer::evidence(of, &analysis.settings.currency);
+        let question = format!("{} ({})", of.use_case.name(), answer::question(of));
+        table.add_row([
+            one_line(&of.model),
+            question,
+            one_line(&answer::leaders(of)),
+            one_line(&format!("{evidence}{passed_over}")),
+        ]);
+    }
+    format!("\n{}", print(&table))
 }
 
 fn print(table: &TextTable) -> String {
