@@ -150,7 +150,8 @@ fn standing(
         scenarios: column.measured().count(),
         compared_scenarios: pairs.len(),
         throughput_ratio: ratio.map(|of| of.ratio),
-        throughput_ratio_ci95: ratio.and_then(|of| of.ci95),
+        // The baseline's own ratio is 1 by definition.
+        throughput_ratio_ci95: ratio.and_then(|of| of.ci95).filter(|_| against.is_some()),
         mean_rank: (!places.is_empty()).then(|| places.iter().sum::<usize>() as f64 / places.len() as f64),
         wins: places.iter().filter(|place| **place == 1).count(),
         degraded_rate: Rate::of(recorded - ok, recorded),

@@ -84,7 +84,7 @@ impl Target {
         let records = read_records(&self.path).map_err(store)?.records;
         let evaluations = read_evaluations(&self.path).map_err(store)?.evaluations;
         let now = serde_json::to_value(config).map_err(AppError::failed)?;
-        if let Some(key) = first_difference(&manifest.config, &now, "") {
+        if let Some(key) = first_difference(&measured(&manifest.config), &measured(&now), "") {
             return Err(AppError::bad_input(format!(
                 "{} was begun with another config (`{key}` differs); give that config, or another --out",
                 self.path.display()
@@ -158,6 +158,15 @@ fn newest(name: &str) -> Option<PathBuf> {
     };
     let folders = std::fs::read_dir("runs").ok()?.flatten().map(|entry| entry.path());
     folders.filter(ours).max()
+}
+
+/// A config without what is said of reports alone, which may change from one part of a run to the next.
+fn measured(config: &Value) -> Value {
+    let mut config = config.clone();
+    if let Some(keys) = config.as_object_mut() {
+        keys.remove("report");
+    }
+    config
 }
 
 /// The first key at which two configs differ.

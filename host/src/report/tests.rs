@@ -196,7 +196,7 @@ fn strange_folders_have_a_report_too() {
             assert!(!text.contains('\u{1b}') && !markdown.contains("<b>"), "{text}\n{markdown}");
             assert!(text.contains(" planned runs recorded") && markdown.contains(" planned runs recorded"));
         }
-        assert!(csv::csv(&report.analysis.cells).unwrap().starts_with(b"model,backend,"));
+        assert!(csv::csv(&report.analysis.cells).unwrap().starts_with(b"cell,model,backend,"));
         serde_json::to_string(&report.analysis).unwrap();
     }
 }

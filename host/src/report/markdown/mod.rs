@@ -27,7 +27,8 @@ row - 1). Both are means.
 - **Over all scenarios**: geometric means of the scenarios' ratios, with intervals over repetitions of these scenarios. \
 **Pooled** figures are over the runs of all scenarios together and mix what scenarios and repetitions vary by; **variance \
 between scenarios** is their share of it (eta squared). Intervals of means are by Student's t, of ratios by the delta \
-method on the logarithm, of rates by Wilson.
+method on the logarithm, of rates by Wilson. Repetitions of one round share their worker process, and with it \
+memory layout and the machine's mood; only `rounds` have workers of their own.
 - `summary.csv` has the cells unrounded, `comparisons.csv` the comparisons, `analysis.json` everything.
 ";
 
