@@ -47,7 +47,7 @@ fn collect_keys(value: &Value, table: &str, keys: &mut BTreeSet<String>) {
                 match key.as_str() {
                     // Said once for all names, at the top.
                     "name" if !table.is_empty() => {}
-                    "options" | "env" => drop(keys.insert(path)),
+                    "options" | "env" | "prices_per_hour" => drop(keys.insert(path)),
                     _ if is_table => collect_keys(below, &path, keys),
                     _ => drop(keys.insert(path)),
                 }
@@ -119,15 +119,17 @@ fn the_quantisation_study_is_one_study_in_two_sizes() {
 }
 
 #[test]
-fn the_quickstart_is_the_study_in_small() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/quickstart.toml");
-    let config = inferhost::config::load(&path).unwrap();
+fn the_quickstart_and_the_study_have_the_studys_scenarios() {
     let Some(study) = crate::support::shared("reference/scenarios.csv") else { return };
-    let rows: Vec<String> = config
-        .scenarios
-        .iter()
-        .map(|s| format!("{},{},{},{}", s.name, s.batch, s.prompt_tokens, s.new_tokens))
-        .collect();
     let text = std::fs::read_to_string(study).unwrap();
-    assert_eq!(rows, text.lines().skip(1).collect::<Vec<_>>());
+    for name in ["quickstart.toml", "study-backends.toml", "study-crossover.toml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(name);
+        let config = inferhost::config::load(&path).unwrap();
+        let rows: Vec<String> = config
+            .scenarios
+            .iter()
+            .map(|s| format!("{},{},{},{}", s.name, s.batch, s.prompt_tokens, s.new_tokens))
+            .collect();
+        assert_eq!(rows, text.lines().skip(1).collect::<Vec<_>>(), "{name}");
+    }
 }
