@@ -149,3 +149,38 @@ fn what_runs_used_is_over_the_runs_that_were_sampled() {
     assert_eq!((used.disk_bytes, used.model_bytes), (Some(20_150_000), Some(20_149_248)));
     assert!(cell.latency_ms.sd.is_some() && cell.ttft_ms.sd.is_some(), "rounds are repetitions too");
 }
+
+#[test]
+fn every_field_of_the_schema_says_what_it_is() {
+    let schema = serde_json::to_value(schemars::schema_for!(Analysis)).unwrap();
+    let mut seen = 0;
+    described(&schema, "Analysis", &mut seen);
+    assert!(seen > 150, "{seen}");
+}
+
+fn described(schema: &serde_json::Value, at: &str, seen: &mut usize) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        // A tag has its variant's description.
+        let tag = property.get("const").is_some();
+        assert!(tag || property["description"].is_string(), "{at}.{name} has no description");
+        *seen += 1;
+    }
+    for key in ["$defs", "oneOf", "anyOf"] {
+        match &schema[key] {
+            serde_json::Value::Object(map) => {
+                map.iter().for_each(|(name, below)| described(below, name, seen))
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|below| described(below, at, seen)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_report_is_the_same_every_time() {
+    let records = || {
+        (0..40).map(|run| on(["ort", "candle"][run % 2], run as u32 / 2, 1000.0 + (run * run % 17) as f64))
+    };
+    let json = || serde_json::to_string(&of(40, records().collect())).unwrap();
+    assert_eq!(json(), json());
+}

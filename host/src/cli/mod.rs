@@ -158,13 +158,17 @@ pub struct EvalArgs {
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     /// The run folder
-    pub run_dir: PathBuf,
+    #[arg(required_unless_present = "schema")]
+    pub run_dir: Option<PathBuf>,
     /// The t-test for differences: of unequal variances, or of one pooled variance
     #[arg(long, value_enum, default_value = "welch")]
     pub test: Test,
     /// Print the analysis as JSON
     #[arg(long)]
     pub json: bool,
+    /// Print the JSON Schema of analysis.json, with what each field means
+    #[arg(long, conflicts_with_all = ["run_dir", "json"])]
+    pub schema: bool,
 }
 
 /// A plugin and how it is to be used.
