@@ -224,4 +224,6 @@ impl DegradedGroup {
 }
 
 #[cfg(test)]
+mod claims;
+#[cfg(test)]
 mod tests;
