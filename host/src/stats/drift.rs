@@ -1,9 +1,8 @@
 //! Whether values rise or fall in the order in which they were measured: a machine that heats up, a cache that fills.
 
+use super::normal::normal_two_sided;
 use super::quantile;
 use serde::{Deserialize, Serialize};
-use statrs::function::erf::erfc;
-use std::f64::consts::SQRT_2;
 
 /// Values from which Theil and Sen's slope takes every pair; of more, this many that are evenly spaced, because the pairs
 /// grow with the square.
@@ -66,7 +65,7 @@ pub fn drift(values: &[f64]) -> Option<Drift> {
     let (p, method) = if ties.pairs == 0.0 && (n <= EXACT_VALUES || rarer <= 1.0) {
         (exact_p(n, rarer as usize), TauMethod::Exact)
     } else {
-        (erfc(excess.abs() / (ties.variance(n as f64).sqrt() * SQRT_2)), TauMethod::Normal)
+        (normal_two_sided(excess / ties.variance(n as f64).sqrt()), TauMethod::Normal)
     };
     let slope = median_slope(&placed)?;
     let change = slope * (values.len() as f64 - 1.0) / quantile(&sorted, 0.5)?.abs();

@@ -14,6 +14,7 @@ mod fisher;
 mod gamma;
 mod holm;
 mod interval;
+mod normal;
 mod outlier;
 mod quantile;
 mod ratio;

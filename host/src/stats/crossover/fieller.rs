@@ -1,6 +1,6 @@
 //! All sizes at which the data do not exclude a ratio of 1.
 
-use super::to_sizes;
+use super::fit::to_sizes;
 use crate::stats::{CONFIDENCE, Interval, LineFit, t_critical};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,6 @@ fn bounded(fit: &LineFit) -> Option<Interval> {
         return None;
     }
     let middle = -fit.mean_y * fit.slope / square;
-    let rest = (fit.mean_y * fit.mean_y - spread * spread / fit.n as f64) / square;
-    let half = (middle * middle - rest).max(0.0).sqrt();
+    let half = spread / square * (fit.mean_y * fit.mean_y / fit.x_squares + square / fit.n as f64).sqrt();
     to_sizes(Interval::around(fit.mean_x + middle, half)?)
 }

@@ -1,6 +1,6 @@
 //! How far a crossing moves when the points are drawn again.
 
-use super::to_sizes;
+use super::fit::to_sizes;
 use crate::stats::bootstrap::{bootstrap, percentile_interval};
 use crate::stats::regression::Line;
 use crate::stats::{Interval, LineFit};

@@ -1,6 +1,6 @@
 //! Between which measured sizes the winner changes, without a fit.
 
-use super::CrossoverPoint;
+use super::fit::CrossoverPoint;
 use crate::stats::Interval;
 
 /// The band of `sorted` points; none where one backend wins at both ends, or nobody at one of them. Where points of one

@@ -1,14 +1,9 @@
-//! At which model size the faster of two backends changes: a power law through throughput ratios over parameters, where
-//! it is 1, how sure that is, and what the points alone say.
+//! The power law through throughput ratios, and where it is 1.
 
-mod fieller;
-mod resample;
-mod transition;
-
-pub use fieller::Fieller;
-pub use resample::CrossingBootstrap;
-
-use super::{CONFIDENCE, Interval, LineFit, line_fit, t_critical};
+use super::fieller::{Fieller, fieller};
+use super::resample::{CrossingBootstrap, pairs, residuals};
+use super::transition::transition;
+use crate::stats::{CONFIDENCE, Interval, LineFit, line_fit, t_critical};
 use serde::{Deserialize, Serialize};
 
 /// One model size.
@@ -103,11 +98,11 @@ pub fn crossover(points: &[CrossoverPoint], seed: u64) -> Option<Crossover> {
         factor: Some(fit.intercept.exp()).filter(|factor| factor.is_finite()),
         measured,
         crossing: Crossing::of(&fit, measured),
-        pairs_bootstrap: resample::pairs(&x, &y, fit.slope, seed),
-        residual_bootstrap: resample::residuals(&x, &y, &fit, seed),
-        fieller: fieller::fieller(&fit),
+        pairs_bootstrap: pairs(&x, &y, fit.slope, seed),
+        residual_bootstrap: residuals(&x, &y, &fit, seed),
+        fieller: fieller(&fit),
         delta_ci95: delta(&fit),
-        transition: transition::transition(&points),
+        transition: transition(&points),
     })
 }
 
@@ -124,7 +119,7 @@ impl Crossover {
 }
 
 /// exp of both ends; none beyond what a number holds.
-fn to_sizes(logs: Interval) -> Option<Interval> {
+pub(super) fn to_sizes(logs: Interval) -> Option<Interval> {
     let (low, high) = (logs.low.exp(), logs.high.exp());
     (low.is_finite() && high.is_finite()).then_some(Interval { low, high })
 }
