@@ -21,7 +21,7 @@ pub struct RatioOfMeans {
 pub fn ratio_of_means(a: &Summary, b: &Summary) -> Option<RatioOfMeans> {
     let positive = |of: &Summary| of.mean.filter(|mean| *mean > 0.0);
     let (ma, mb) = (positive(a)?, positive(b)?);
-    let ratio = ma / mb;
+    let ratio = Some(ma / mb).filter(|ratio| ratio.is_finite())?;
     let ci95 = a.sd.zip(b.sd).and_then(|(sa, sb)| {
         let (na, nb) = (a.n as f64, b.n as f64);
         let (va, vb) = ((sa / ma).powi(2) / na, (sb / mb).powi(2) / nb);
@@ -30,7 +30,8 @@ pub fn ratio_of_means(a: &Summary, b: &Summary) -> Option<RatioOfMeans> {
         }
         let (error, df) = welch(va, vb, na, nb);
         let factor = (t_critical(CONFIDENCE, df)? * error).exp();
-        factor.is_finite().then(|| Interval { low: ratio / factor, high: ratio * factor })
+        let high = Some(ratio * factor).filter(|high| high.is_finite())?;
+        Some(Interval { low: ratio / factor, high })
     });
     Some(RatioOfMeans { ratio, ci95 })
 }
