@@ -267,7 +267,10 @@ def main(path):
             for name, x in made.items()
         ],
         "pairs": pairs(made, rng),
-        "holm": [{"p": row, "adjusted": holm(row)} for row in (p, p[:1], [0.02, 0.02, 0.02], [1.0, 0.6, 0.5], [0.01, 0.04, 0.03, 0.005])],
+        "holm": [
+            {"p": row, "adjusted": holm(row)}
+            for row in (p, p[:1], [0.02, 0.02, 0.02], [1.0, 0.6, 0.5], [0.01, 0.04, 0.03, 0.005])
+        ],
         "wilson": wilson(),
         "t_tails": t_tails(),
         "t_criticals": t_criticals(),

@@ -4,8 +4,8 @@
 use super::gamma::stirling_error;
 use std::f64::consts::PI;
 
-/// Terms of the continued fraction before giving up; some times the root of the larger parameter suffice.
-const TERMS: u32 = 100_000;
+/// Terms of the continued fraction before giving up; a few times the root of the smaller parameter suffice.
+const TERMS: u32 = 10_000;
 
 /// I_x(a, b) with y = 1 - x, which the caller gives because 1 - x loses the digits of a small y; none where it is not
 /// defined.
@@ -18,7 +18,9 @@ pub(super) fn incomplete_beta(a: f64, b: f64, x: f64, y: f64) -> Option<f64> {
     if !(positive(a) && positive(b) && (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y)) {
         return None;
     }
-    if a * y >= b * x { fraction(a, b, x, y) } else { Some(1.0 - fraction(b, a, y, x)?) }
+    let below = a * y >= b * x;
+    let share = if below { fraction(a, b, x, y)? } else { 1.0 - fraction(b, a, y, x)? };
+    (!share.is_nan()).then_some(share)
 }
 
 /// x^a y^b / B(a, b).

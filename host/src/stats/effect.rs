@@ -60,7 +60,7 @@ pub fn effect_size(a: &Summary, b: &Summary) -> Option<EffectSize> {
     let df = na + nb - 2.0;
     let pooled = (sa * ((na - 1.0) / df).sqrt()).hypot(sb * ((nb - 1.0) / df).sqrt());
     let cohens_d = (a.mean? - b.mean?) / pooled;
-    if !cohens_d.is_finite() {
+    if !(cohens_d.is_finite() && pooled.is_finite()) {
         return None;
     }
     let hedges_g = cohens_d * correction(df);

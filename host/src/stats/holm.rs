@@ -1,10 +1,10 @@
 //! Many tests at once.
 
-/// Holm's adjusted p-values, in the order given, 1 where the p is no number: at a level alpha, the chance of one or more
+/// Holm's adjusted p-values, in the order given, 1 where the p is no probability: at a level alpha, the chance of one or more
 /// false claims in the family is at most alpha. Holm, "A Simple Sequentially Rejective Multiple Test Procedure",
 /// Scandinavian Journal of Statistics 6 (1979).
 pub fn holm(p: &[f64]) -> Vec<f64> {
-    let of = |index: usize| if p[index].is_nan() { 1.0 } else { p[index] };
+    let of = |index: usize| if (0.0..=1.0).contains(&p[index]) { p[index] } else { 1.0 };
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| of(a).total_cmp(&of(b)));
     let mut adjusted = vec![1.0; p.len()];
@@ -28,6 +28,6 @@ mod tests {
             assert!((found - expected).abs() < 1e-15, "{found}");
         }
         assert_eq!(holm(&[]), Vec::<f64>::new());
-        assert_eq!(holm(&[f64::NAN, 0.5, 0.9]), [1.0, 1.0, 1.0]);
+        assert_eq!(holm(&[f64::NAN, 0.5, 0.9, -1.0]), [1.0; 4]);
     }
 }

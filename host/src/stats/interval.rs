@@ -13,9 +13,10 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// `half` to either side of `middle`; none where either is not finite.
+    /// `half` to either side of `middle`; none where an end is not finite.
     pub fn around(middle: f64, half: f64) -> Option<Self> {
-        (middle.is_finite() && half.is_finite()).then(|| Self { low: middle - half, high: middle + half })
+        let (low, high) = (middle - half, middle + half);
+        (low.is_finite() && high.is_finite()).then_some(Self { low, high })
     }
 
     /// Whether `value` lies in it, ends included.

@@ -11,7 +11,14 @@ pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let (below, part) = (place.floor(), place.fract());
     let lower = *sorted.get(below as usize)?;
     match sorted.get(below as usize + 1) {
-        Some(upper) if part > 0.0 => Some(lower + part * (upper - lower)),
+        Some(upper) if part > 0.0 => {
+            let between = upper - lower;
+            Some(if between.is_finite() {
+                lower + part * between
+            } else {
+                lower * (1.0 - part) + upper * part
+            })
+        }
         _ => Some(lower),
     }
 }

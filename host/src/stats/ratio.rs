@@ -22,7 +22,7 @@ pub struct RatioOfMeans {
 /// Inference" (2002), section 5.5.4.
 pub fn ratio_of_means(a: &Summary, b: &Summary) -> Option<RatioOfMeans> {
     let positive = |of: &Summary| of.mean.filter(|mean| *mean > 0.0);
-    let ratio = positive(a)? / positive(b)?;
+    let ratio = Some(positive(a)? / positive(b)?).filter(|ratio| ratio.is_finite())?;
     Some(RatioOfMeans::of(ratio, &[a, b], 1))
 }
 
@@ -41,9 +41,9 @@ impl RatioOfMeans {
             return Self { ci95: Some(Interval { low: ratio, high: ratio }), ..unknown };
         }
         let (error, df) = (total.sqrt() / scenarios as f64, total * total / weight);
-        let factor =
-            t_critical(CONFIDENCE, df).map(|t| (t * error).exp()).filter(|factor| factor.is_finite());
+        let factor = t_critical(CONFIDENCE, df).map(|t| (t * error).exp());
         let ci95 = factor.map(|factor| Interval { low: ratio / factor, high: ratio * factor });
+        let ci95 = ci95.filter(|ci| ci.high.is_finite());
         Self { ratio, ci95, p: t_two_sided(ratio.ln() / error, df) }
     }
 }

@@ -43,16 +43,22 @@ struct Size {
     pytorch_tok_s: f64,
 }
 
+fn points() -> Vec<CrossoverPoint> {
+    let point = |Size { params, ort_cpu_tok_s, pytorch_tok_s }| CrossoverPoint {
+        params,
+        ratio: ort_cpu_tok_s / pytorch_tok_s,
+    };
+    rows("crossover_points.csv").into_iter().map(point).collect()
+}
+
+/// In millions of parameters.
+fn millions(interval: Option<Interval>) -> (f64, f64) {
+    interval.map(|ci| (ci.low / 1e6, ci.high / 1e6)).unwrap()
+}
+
 #[test]
 fn the_crossover() {
-    let points: Vec<CrossoverPoint> = rows("crossover_points.csv")
-        .into_iter()
-        .map(|Size { params, ort_cpu_tok_s, pytorch_tok_s }| CrossoverPoint {
-            params,
-            ratio: ort_cpu_tok_s / pytorch_tok_s,
-        })
-        .collect();
-    let found = crossover(&points, 1).unwrap();
+    let found = crossover(&points(), 1).unwrap();
     let rounds_to = |value: f64, printed: f64, digit: f64| (value - printed).abs() <= digit / 2.0;
     assert!(rounds_to(found.fit.slope, -0.5057, 1e-4), "{found:?}");
     assert!(rounds_to(found.factor.unwrap(), 9696.0, 1.0), "{found:?}");
@@ -64,23 +70,25 @@ fn the_crossover() {
     // The study printed these rounded further, from throughputs with more digits.
     assert!(rounds_to(found.fit.slope, -0.506, 1e-3) && close(found.factor.unwrap(), 9700.2, 5e-4));
 
-    let ends = |interval: Option<Interval>| interval.map(|ci| (ci.low / 1e6, ci.high / 1e6)).unwrap();
     let Fieller::Bounded(fieller) = found.fieller else { panic!("{found:?}") };
-    let (low, high) = ends(Some(fieller));
+    let (low, high) = millions(Some(fieller));
     assert!(rounds_to(low, 47.3, 0.1) && rounds_to(high, 140.8, 0.1), "Fieller {low} to {high}");
-    let (low, high) = ends(found.delta_ci95);
+    let (low, high) = millions(found.delta_ci95);
     assert!(rounds_to(low, 45.0, 0.1) && rounds_to(high, 129.8, 0.1), "delta {low} to {high}");
     assert_eq!(found.transition, Some(Interval { low: 51.48e6, high: 74.82e6 }));
+}
 
-    // From seed to seed the upper ends of 10,000 resamples have a standard deviation of 1.
+/// From seed to seed the upper ends of 10,000 resamples have a standard deviation of 1.
+#[test]
+fn the_crossovers_bootstraps() {
     for seed in 0..5 {
-        let again = crossover(&points, seed).unwrap();
-        let (low, high) = ends(again.pairs_bootstrap.ci95);
+        let again = crossover(&points(), seed).unwrap();
+        let (low, high) = millions(again.pairs_bootstrap.ci95);
         assert!(
             (low - 56.0).abs() < 1.0 && (high - 118.0).abs() < 4.0,
             "pairs {low} to {high} of seed {seed}"
         );
-        let (low, high) = ends(again.residual_bootstrap.ci95);
+        let (low, high) = millions(again.residual_bootstrap.ci95);
         assert!(
             (low - 54.5).abs() < 1.0 && (high - 121.0).abs() < 4.0,
             "residuals {low} to {high} of seed {seed}"

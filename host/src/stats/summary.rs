@@ -44,10 +44,10 @@ pub fn summary(values: &[f64]) -> Summary {
         n,
         mean,
         sd,
-        median: median(&sorted),
+        median: quantile(&sorted, 0.5),
         min: sorted.first().copied(),
         max: sorted.last().copied(),
-        cv: sd.zip(mean).filter(|(_, mean)| *mean != 0.0).map(|(sd, mean)| sd / mean.abs()),
+        cv: sd.zip(mean).map(|(sd, mean)| sd / mean.abs()).filter(|cv| cv.is_finite()),
         ci95: mean.zip(sd).and_then(|(mean, sd)| {
             let critical = t_critical(CONFIDENCE, n as f64 - 1.0)?;
             Interval::around(mean, critical * sd / (n as f64).sqrt())
@@ -82,7 +82,8 @@ fn deviation(values: &[f64], mean: f64) -> Option<f64> {
     let squares: f64 = away().map(|value| value * value).sum();
     // Zero in exact arithmetic: what the mean's own rounding added to the squares.
     let residue: f64 = away().sum();
-    Some(((squares - residue * residue / n) / (n - 1.0)).max(0.0).sqrt() * scale)
+    let sd = ((squares - residue * residue / n) / (n - 1.0)).max(0.0).sqrt() * scale;
+    sd.is_finite().then_some(sd)
 }
 
 /// The power of two below the largest deviation: divided by it, which is exact, no square overflows or vanishes.
@@ -90,15 +91,6 @@ fn scale(values: &[f64], mean: f64) -> Option<f64> {
     const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
     let largest = values.iter().fold(0.0, |largest: f64, value| largest.max((value - mean).abs()));
     largest.is_finite().then(|| f64::from_bits(largest.to_bits() & EXPONENT).max(f64::MIN_POSITIVE))
-}
-
-fn median(sorted: &[f64]) -> Option<f64> {
-    let upper = *sorted.get(sorted.len() / 2)?;
-    if sorted.len() % 2 == 1 {
-        return Some(upper);
-    }
-    let lower = *sorted.get(sorted.len() / 2 - 1)?;
-    Some(lower + (upper - lower) / 2.0)
 }
 
 #[cfg(test)]

@@ -58,10 +58,10 @@ pub fn t_test(a: &Summary, b: &Summary, test: Test) -> Option<TTest> {
             ((variance * (1.0 / na + 1.0 / nb)).sqrt(), df)
         }
     };
-    if !(error > 0.0 && error.is_finite()) {
+    let t = difference / error;
+    if !(error > 0.0 && error.is_finite() && t.is_finite()) {
         return None;
     }
-    let t = difference / error;
     let ci95 = Interval::around(difference, t_critical(CONFIDENCE, df)? * error)?;
     Some(TTest { test, difference, ci95, t, df, p: t_two_sided(t, df)? })
 }

@@ -46,17 +46,7 @@ pub fn variance_split(groups: &[&[f64]]) -> Option<VarianceSplit> {
     if between_df == 0 || within_df == 0 {
         return None;
     }
-    let (mut between_squares, mut within_squares) = (0.0, 0.0);
-    let overall = mean(&all)?;
-    for group in &groups {
-        let mean = mean(group)?;
-        between_squares += group.len() as f64 * (mean - overall).powi(2);
-        within_squares += group.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
-    }
-    let total_squares = between_squares + within_squares;
-    if !f64::is_finite(total_squares) {
-        return None;
-    }
+    let (between_squares, within_squares) = squares(&groups, mean(&all)?)?;
     let squared_sizes: f64 = groups.iter().map(|group| (group.len() as f64).powi(2)).sum();
     let size = (n as f64 - squared_sizes / n as f64) / between_df as f64;
     let (between, within) = (between_squares / between_df as f64, within_squares / within_df as f64);
@@ -72,11 +62,22 @@ pub fn variance_split(groups: &[&[f64]]) -> Option<VarianceSplit> {
         within_df,
         between_variance,
         within_variance: within,
-        eta_squared: share(between_squares, total_squares),
+        eta_squared: share(between_squares, between_squares + within_squares),
         intraclass_correlation: share(between_variance, between_variance + within),
         f,
         p: f.and_then(|f| f_tail(f, between_df as f64, within_df as f64)),
     })
+}
+
+/// Between the means of `groups` about the `overall` one, and within; none where their sum is no number.
+fn squares(groups: &[Vec<f64>], overall: f64) -> Option<(f64, f64)> {
+    let (mut between, mut within) = (0.0, 0.0);
+    for group in groups {
+        let mean = mean(group)?;
+        between += group.len() as f64 * (mean - overall).powi(2);
+        within += group.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    }
+    f64::is_finite(between + within).then_some((between, within))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ mod tests {
         // scipy.stats.binomtest(k, n).proportion_ci(method="wilson")
         for (hits, total, low, high) in [
             (0, 10, 0.0, 0.277_532_799_862_889_2),
-            (3, 30, 0.034_599_888_747_334_18, 0.256_210_825_791_841_0),
+            (3, 30, 0.034_599_888_747_334_18, 0.256_210_825_791_841),
             (10, 10, 0.722_467_200_137_110_9, 1.0),
         ] {
             let found = wilson(hits, total).unwrap();
