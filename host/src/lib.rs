@@ -29,6 +29,8 @@ pub mod store;
 
 pub mod manifest;
 
+pub mod merge;
+
 pub mod environment;
 
 pub mod stats;

@@ -3,10 +3,12 @@
 
 mod accuracy;
 mod check;
+mod difference;
 mod error;
 mod file;
 
 pub use accuracy::{AccuracySettings, Thresholds};
+pub(crate) use difference::{first_difference, without_places};
 pub use error::ConfigError;
 pub(crate) use error::nearest;
 pub use file::{Backend, Model, Positions, RunSettings, Sampling, Scenario};

@@ -90,7 +90,7 @@ fn read_file(folder: &Path, name: &'static str) -> Result<Vec<u8>, StoreError> {
     })
 }
 
-fn read_record(line: &[u8], number: usize, path: &Path) -> Result<Record, StoreError> {
+pub(super) fn read_record(line: &[u8], number: usize, path: &Path) -> Result<Record, StoreError> {
     let malformed = |reason: String| StoreError::MalformedRecord { path: path.into(), line: number, reason };
     let record = match serde_json::from_slice::<Record>(line) {
         Ok(record) if record.schema <= record::SCHEMA => record,

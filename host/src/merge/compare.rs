@@ -1,0 +1,174 @@
+//! Whether run folders are of one plan: what must not differ, and what may but has to be told.
+
+use super::part::Part;
+use super::{MergeError, Options};
+use crate::config::{first_difference, without_places};
+use crate::environment::Machine;
+use crate::manifest::{BackendEntry, Manifest, ShardEntry};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const CONFIG: &str = "merge runs of one config only";
+const MODEL: &str = "merge runs of one model only";
+const SHARDS: &str = "merge the shards of one division only";
+const VERSIONS: &str =
+    "a cell of both would measure two things: give --allow-versions to merge them all the same";
+
+/// What a reader of the merged folder must know, a line each.
+///
+/// # Errors
+/// The first thing that does not belong together.
+pub(super) fn compare(parts: &[Part], options: Options) -> Result<Vec<String>, MergeError> {
+    let mut notes = Vec::new();
+    for (i, b) in parts.iter().enumerate() {
+        for a in &parts[..i] {
+            same_config(a, b)?;
+            same_models(a, b)?;
+            same_division(a, b)?;
+            notes.extend(same_versions(a, b, options)?);
+        }
+    }
+    notes.extend(hosts(parts));
+    notes.extend(machines(parts));
+    notes.extend(missing_shards(parts));
+    let mut seen = BTreeSet::new();
+    notes.retain(|note| seen.insert(note.clone()));
+    Ok(notes)
+}
+
+fn differs(a: &Part, b: &Part, what: String, values: [String; 2], remedy: &'static str) -> MergeError {
+    let [in_a, in_b] = values;
+    MergeError::Differs { a: a.path.clone(), b: b.path.clone(), what, in_a, in_b, remedy }
+}
+
+fn same_config(a: &Part, b: &Part) -> Result<(), MergeError> {
+    let [in_a, in_b] = [a, b].map(|part| without_places(&part.manifest.config));
+    let Some(found) = first_difference(&in_a, &in_b) else { return Ok(()) };
+    let what = match found.key.as_str() {
+        "" => "the config".into(),
+        key => format!("`{key}` of the config"),
+    };
+    Err(differs(a, b, what, found.values.map(|value| shown(&value)), CONFIG))
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".into(),
+        value => crate::text::clipped(&value.to_string(), 80),
+    }
+}
+
+fn same_models(a: &Part, b: &Part) -> Result<(), MergeError> {
+    for model in &a.manifest.models {
+        let other = b.manifest.models.iter().find(|other| other.name == model.name);
+        if let (Some(in_a), Some(in_b)) = (&model.sha256, other.and_then(|other| other.sha256.as_ref())) {
+            if in_a != in_b {
+                let what = format!("the SHA-256 of model `{}`", model.name);
+                return Err(differs(a, b, what, [in_a.clone(), in_b.clone()], MODEL));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn same_division(a: &Part, b: &Part) -> Result<(), MergeError> {
+    let (Some(in_a), Some(in_b)) = (a.manifest.shard, b.manifest.shard) else { return Ok(()) };
+    let division = |shard: ShardEntry| (shard.count, shard.plan_runs);
+    if division(in_a) == division(in_b) {
+        return Ok(());
+    }
+    let values = [in_a, in_b]
+        .map(|shard| format!("shard {}/{} of {} runs", shard.index, shard.count, shard.plan_runs));
+    Err(differs(a, b, "what was run".into(), values, SHARDS))
+}
+
+/// What `--allow-versions` lets pass.
+fn same_versions(a: &Part, b: &Part, options: Options) -> Result<Vec<String>, MergeError> {
+    let mut notes = Vec::new();
+    for in_a in &a.manifest.backends {
+        let Some(in_b) = b.manifest.backends.iter().find(|other| other.name == in_a.name) else { continue };
+        for (what, values) in version_facts(in_a, in_b) {
+            let what = format!("the {what} of backend `{}`", in_a.name);
+            if !options.allow_versions {
+                return Err(differs(a, b, what, values, VERSIONS));
+            }
+            let [in_a, in_b] = values;
+            notes.push(format!(
+                "{what} is {in_a} in {} and {in_b} in {}: its cells mix them.",
+                a.name, b.name
+            ));
+        }
+        notes.extend(sessions(in_a, in_b, [a, b]));
+    }
+    Ok(notes)
+}
+
+/// Those that are known in both and differ.
+fn version_facts(a: &BackendEntry, b: &BackendEntry) -> Vec<(&'static str, [String; 2])> {
+    let facts: [(&str, fn(&BackendEntry) -> &Option<String>); 2] =
+        [("plugin's SHA-256", |of| &of.sha256), ("runtime's version", |of| &of.runtime_version)];
+    let found = facts.into_iter().filter_map(|(what, fact)| {
+        let (in_a, in_b) = (fact(a).as_ref()?, fact(b).as_ref()?);
+        (in_a != in_b).then(|| (what, [in_a.clone(), in_b.clone()]))
+    });
+    found.collect()
+}
+
+fn sessions(a: &BackendEntry, b: &BackendEntry, parts: [&Part; 2]) -> Vec<String> {
+    let [in_a, in_b] = parts;
+    let mut notes = Vec::new();
+    for (model, one) in &a.session {
+        let Some(other) = b.session.get(model) else { continue };
+        let threads = [one, other].map(|info| info.threads.map_or_else(|| "?".into(), |n| n.to_string()));
+        let facts = [
+            ("device", [one.device.clone(), other.device.clone()]),
+            ("precision", [one.precision.clone(), other.precision.clone()]),
+            ("number of threads", threads),
+        ];
+        for (what, [one, other]) in facts.into_iter().filter(|(_, [one, other])| one != other) {
+            notes.push(format!(
+                "The {what} of `{}` on {model} was {one} in {} and {other} in {}.",
+                a.name, in_a.name, in_b.name
+            ));
+        }
+    }
+    notes
+}
+
+fn hosts(parts: &[Part]) -> Option<String> {
+    let versions: BTreeSet<&str> = parts.iter().map(|part| part.manifest.inferhost.as_str()).collect();
+    let list = versions.iter().copied().collect::<Vec<_>>().join(", ");
+    (versions.len() > 1).then(|| format!("The parts were made by inferhost {list}."))
+}
+
+fn machines(parts: &[Part]) -> Option<String> {
+    let mut found: Vec<(Machine, Vec<&str>)> = Vec::new();
+    for part in parts {
+        let machine = lasting(&part.manifest.machine);
+        match found.iter_mut().find(|(known, _)| *known == machine) {
+            Some((_, names)) => names.push(&part.name),
+            None => found.push((machine, vec![&part.name])),
+        }
+    }
+    let one = |(machine, names): &(Machine, Vec<&str>)| {
+        let known = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "unknown".into());
+        format!("{} on {} ({})", names.join(", "), known(&machine.hostname), known(&machine.cpu))
+    };
+    let list = found.iter().map(one).collect::<Vec<_>>().join("; ");
+    (found.len() > 1)
+        .then(|| format!("The parts ran on {} machines, or on one that was changed: {list}.", found.len()))
+}
+
+/// Without what changes from minute to minute.
+fn lasting(machine: &Machine) -> Machine {
+    Machine { load_average: None, cpu_mhz: None, ..machine.clone() }
+}
+
+fn missing_shards(parts: &[Part]) -> Option<String> {
+    let shards: Vec<ShardEntry> = parts.iter().filter_map(|part| part.manifest.shard).collect();
+    let whole = |manifest: &Manifest| manifest.shard.is_none();
+    let count = shards.first().filter(|_| !parts.iter().any(|part| whole(&part.manifest)))?.count;
+    let missing = (1..=count).filter(|index| !shards.iter().any(|shard| shard.index == *index));
+    let missing: Vec<String> = missing.map(|index| format!("{index}/{count}")).collect();
+    (!missing.is_empty()).then(|| format!("The runs of shard {} are missing.", missing.join(", ")))
+}
