@@ -31,6 +31,8 @@ pub mod manifest;
 
 pub mod merge;
 
+pub mod import;
+
 pub mod environment;
 
 pub mod stats;

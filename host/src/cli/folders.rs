@@ -1,4 +1,4 @@
-//! What the commands take that write run folders: `run` and `merge`.
+//! What the commands take that write run folders: `run`, `merge` and `import`.
 
 use super::PluginDirs;
 use crate::plan::Shard;
@@ -46,6 +46,29 @@ pub struct MergeArgs {
     /// Merge also where a backend's plugin or runtime differs between the folders
     #[arg(long)]
     pub allow_versions: bool,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Result files; which tool wrote one is told by what is in it
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// A new run folder for them
+    #[arg(long, value_name = "DIR", required_unless_present = "into", conflicts_with = "into")]
+    pub out: Option<PathBuf>,
+    /// A finished run folder to add them to
+    #[arg(long, value_name = "RUN_DIR")]
+    pub into: Option<PathBuf>,
+    /// Call their model so, as the run folder does [default: as the tool does]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Call their backend so [default: llama-bench-BACKEND, optimum-BACKEND]
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
     /// Print the outcome as JSON
     #[arg(long)]
     pub json: bool,

@@ -4,7 +4,7 @@ mod artifacts;
 mod folders;
 
 pub use artifacts::{ArtifactsAction, ArtifactsArgs, PrepareArgs};
-pub use folders::{MergeArgs, RunArgs};
+pub use folders::{ImportArgs, MergeArgs, RunArgs};
 
 use crate::run::Isolation;
 use clap::{Args, Parser, Subcommand};
@@ -49,6 +49,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  inferhost merge runs/here runs/there --out runs/both\n  \
         inferhost merge runs/monday runs/tuesday --as-rounds --out runs/two-days")]
     Merge(MergeArgs),
+    /// Turn results of llama-bench (-o json, jsonl) and optimum-benchmark into records beside ours
+    #[command(after_help = "Examples:\n  inferhost import llama-bench.jsonl --out runs/older\n  \
+        inferhost import benchmark_report.json --into runs/first --model gpt2-124m")]
+    Import(ImportArgs),
     /// Run prompts through a model once and print the last position's logits
     #[command(after_help = "Example:\n  inferhost prefill --plugin candle --model synthetic:tiny-gpt2 \
         --tokens prompts.json --json")]

@@ -5,6 +5,7 @@ use crate::error::AppError;
 use crate::manifest::Counts;
 use crate::merge::{MergeError, Options, merge};
 use crate::output::{print, print_json};
+use crate::text::one_line;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -29,7 +30,7 @@ pub(super) fn execute(args: &MergeArgs) -> Result<(), AppError> {
     if args.json {
         return print_json(&Summary { run_dir, parts, planned, counts, notes });
     }
-    notes.iter().for_each(|note| eprintln!("note: {note}"));
+    notes.iter().for_each(|note| eprintln!("note: {}", one_line(note)));
     let recorded = counts.recorded;
     print(&format!(
         "{parts} run folders merged into {run_dir}: {recorded} of {planned} planned runs recorded, {} ok\n\

@@ -5,6 +5,7 @@ mod backends;
 mod chosen;
 mod conformance;
 mod eval;
+mod import;
 mod merge;
 mod one_off;
 mod options;
@@ -30,6 +31,7 @@ pub fn execute(cli: Cli) -> Result<(), AppError> {
         Command::Eval(args) => eval::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Merge(args) => merge::execute(&args),
+        Command::Import(args) => import::execute(&args),
         Command::Prefill(args) => one_off::prefill(&args),
         Command::Generate(args) => one_off::generate(&args),
         Command::Logprobs(args) => one_off::logprobs(&args),

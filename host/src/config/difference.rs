@@ -1,5 +1,6 @@
 //! Where two resolved configs differ, as manifests keep them.
 
+use super::Config;
 use crate::plan::file_name;
 use serde_json::{Map, Value};
 
@@ -35,9 +36,10 @@ fn below(a: &Value, b: &Value, at: &str) -> Option<Difference> {
 }
 
 /// `config` without the folders that its files lie in, which differ from machine to machine: what cells' ids leave
-/// out too, and the corpus.
+/// out too, and the corpus. A key that an older host did not know has its default.
 pub(crate) fn without_places(config: &Value) -> Value {
-    let mut config = config.clone();
+    let known = serde_json::from_value::<Config>(config.clone()).and_then(serde_json::to_value);
+    let mut config = known.unwrap_or_else(|_| config.clone());
     let lists = [("models", "source"), ("backends", "plugin")];
     for (list, key) in lists {
         let entries = config.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
@@ -52,10 +54,9 @@ pub(crate) fn without_places(config: &Value) -> Value {
 }
 
 fn strip(table: &mut Value, key: &str) {
-    if let Some(value) = table.get_mut(key) {
-        if let Some(path) = value.as_str() {
-            *value = file_name(path).into();
-        }
+    let Some(value) = table.get_mut(key) else { return };
+    if let Some(path) = value.as_str() {
+        *value = file_name(path).into();
     }
 }
 
@@ -86,6 +87,18 @@ mod tests {
             let found = found.map(|Difference { key, values: [_, b] }| (key, b));
             assert_eq!(found, expected.map(|(key, value)| (key.to_string(), value)), "{b}");
         }
+    }
+
+    #[test]
+    fn a_key_that_an_older_host_did_not_write_is_no_difference() {
+        let config = |run: Value| {
+            json!({"name": "t", "seed": 1, "baseline": "x", "run": run, "models": [], "backends": [],
+                "scenarios": []})
+        };
+        let [a, b] = [json!({}), json!({"rounds": 1})].map(|run| without_places(&config(run)));
+        assert_eq!(first_difference(&a, &b), None);
+        let other = without_places(&config(json!({"rounds": 2})));
+        assert_eq!(first_difference(&a, &other).unwrap().key, "run.rounds");
     }
 
     #[test]

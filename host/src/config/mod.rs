@@ -8,6 +8,7 @@ mod error;
 mod file;
 
 pub use accuracy::{AccuracySettings, Thresholds};
+pub(crate) use check::check_name;
 pub(crate) use difference::{first_difference, without_places};
 pub use error::ConfigError;
 pub(crate) use error::nearest;

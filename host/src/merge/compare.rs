@@ -1,5 +1,6 @@
 //! Whether run folders are of one plan: what must not differ, and what may but has to be told.
 
+use super::error::Difference;
 use super::part::Part;
 use super::{MergeError, Options};
 use crate::config::{first_difference, without_places};
@@ -37,8 +38,8 @@ pub(super) fn compare(parts: &[Part], options: Options) -> Result<Vec<String>, M
 }
 
 fn differs(a: &Part, b: &Part, what: String, values: [String; 2], remedy: &'static str) -> MergeError {
-    let [in_a, in_b] = values;
-    MergeError::Differs { a: a.path.clone(), b: b.path.clone(), what, in_a, in_b, remedy }
+    let folders = [a, b].map(|part| part.path.clone());
+    MergeError::Differs(Box::new(Difference { folders, what, values, remedy }))
 }
 
 fn same_config(a: &Part, b: &Part) -> Result<(), MergeError> {
@@ -61,11 +62,13 @@ fn shown(value: &Value) -> String {
 fn same_models(a: &Part, b: &Part) -> Result<(), MergeError> {
     for model in &a.manifest.models {
         let other = b.manifest.models.iter().find(|other| other.name == model.name);
-        if let (Some(in_a), Some(in_b)) = (&model.sha256, other.and_then(|other| other.sha256.as_ref())) {
-            if in_a != in_b {
-                let what = format!("the SHA-256 of model `{}`", model.name);
-                return Err(differs(a, b, what, [in_a.clone(), in_b.clone()], MODEL));
-            }
+        let Some((in_a, in_b)) = model.sha256.as_ref().zip(other.and_then(|other| other.sha256.as_ref()))
+        else {
+            continue;
+        };
+        if in_a != in_b {
+            let what = format!("the SHA-256 of model `{}`", model.name);
+            return Err(differs(a, b, what, [in_a.clone(), in_b.clone()], MODEL));
         }
     }
     Ok(())
@@ -105,12 +108,12 @@ fn same_versions(a: &Part, b: &Part, options: Options) -> Result<Vec<String>, Me
 
 /// Those that are known in both and differ.
 fn version_facts(a: &BackendEntry, b: &BackendEntry) -> Vec<(&'static str, [String; 2])> {
-    let facts: [(&str, fn(&BackendEntry) -> &Option<String>); 2] =
-        [("plugin's SHA-256", |of| &of.sha256), ("runtime's version", |of| &of.runtime_version)];
-    let found = facts.into_iter().filter_map(|(what, fact)| {
-        let (in_a, in_b) = (fact(a).as_ref()?, fact(b).as_ref()?);
-        (in_a != in_b).then(|| (what, [in_a.clone(), in_b.clone()]))
-    });
+    let facts = [
+        ("plugin's SHA-256", a.sha256.as_ref().zip(b.sha256.as_ref())),
+        ("runtime's version", a.runtime_version.as_ref().zip(b.runtime_version.as_ref())),
+    ];
+    let known = facts.into_iter().filter_map(|(what, values)| Some((what, values?)));
+    let found = known.filter(|(_, (a, b))| a != b).map(|(what, (a, b))| (what, [a.clone(), b.clone()]));
     found.collect()
 }
 

@@ -28,23 +28,8 @@ pub enum MergeError {
         path: PathBuf,
     },
     /// A fact of the whole run that is not the same in both.
-    #[error(
-        "{a} and {b} do not belong together: {what} is {in_a} in the first and {in_b} in the second; {remedy}"
-    )]
-    Differs {
-        /// The first folder.
-        a: PathBuf,
-        /// The other.
-        b: PathBuf,
-        /// Which fact.
-        what: String,
-        /// What it is in the first.
-        in_a: String,
-        /// What it is in the other.
-        in_b: String,
-        /// What to do.
-        remedy: &'static str,
-    },
+    #[error(transparent)]
+    Differs(Box<Difference>),
     /// A run that was made twice.
     #[error("{a} and {b} hold different records of the same run ({run}); {remedy}")]
     Records {
@@ -93,4 +78,21 @@ pub enum MergeError {
         /// Which run.
         run: String,
     },
+}
+
+/// A fact that must be the same in two folders, and is not.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} and {} do not belong together: {what} is {} in the first and {} in the second; {remedy}",
+    folders[0].display(), folders[1].display(), values[0], values[1]
+)]
+pub struct Difference {
+    /// The folders.
+    pub folders: [PathBuf; 2],
+    /// Which fact.
+    pub what: String,
+    /// What it is in each.
+    pub values: [String; 2],
+    /// What to do.
+    pub remedy: &'static str,
 }

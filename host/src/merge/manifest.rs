@@ -5,7 +5,6 @@ use super::part::Part;
 use super::records::Written;
 use crate::environment::Machine;
 use crate::manifest::{Manifest, MergedPart};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The manifest of the folder that `parts` become.
@@ -16,7 +15,8 @@ pub(super) fn unite(parts: &[Part], options: Options, written: &Written, notes: 
         git_commit: agreed(&manifests, |of| of.git_commit.clone()),
         started_at: manifests.iter().map(|of| &of.started_at).min().cloned().unwrap_or_default(),
         ended_at: last_end(&manifests),
-        machine: common_machine(&manifests),
+        // The rest is in `merged_from`.
+        machine: Machine::common(manifests.iter().map(|of| &of.machine)),
         planned_runs: planned_runs(&manifests, options, written),
         planned_evaluations: planned_evaluations(&manifests),
         counts: written.counts.clone(),
@@ -41,20 +41,6 @@ fn agreed<T: PartialEq>(manifests: &[&Manifest], fact: fn(&Manifest) -> Option<T
 fn last_end(manifests: &[&Manifest]) -> Option<String> {
     let ends: Option<Vec<&String>> = manifests.iter().map(|of| of.ended_at.as_ref()).collect();
     ends?.into_iter().max().cloned()
-}
-
-/// What the machines have in common; the rest is in `merged_from`.
-fn common_machine(manifests: &[&Manifest]) -> Machine {
-    let fields = |of: &&Manifest| match serde_json::to_value(&of.machine) {
-        Ok(Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    };
-    let all: Vec<_> = manifests.iter().map(fields).collect();
-    let Some((first, others)) = all.split_first() else { return Machine::default() };
-    let common = first.iter().filter(|(key, value)| others.iter().all(|of| of.get(*key) == Some(*value)));
-    let common: serde_json::Map<String, Value> =
-        common.map(|(key, value)| (key.clone(), value.clone())).collect();
-    serde_json::from_value(Value::Object(common)).unwrap_or_default()
 }
 
 /// The plan's, of which every part did some, and what was imported; as rounds, all that were planned.

@@ -6,6 +6,7 @@ use crate::manifest::Counts;
 use crate::record::Record;
 use crate::store::{NewRecords, RecordLines};
 use jiff::Timestamp;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
@@ -96,6 +97,11 @@ fn append(
     Ok(())
 }
 
+#[derive(Deserialize)]
+struct Round {
+    round: u32,
+}
+
 /// Of each part, how many rounds the parts before it have.
 fn further_rounds(parts: &[Part]) -> Result<Vec<u32>, MergeError> {
     let (mut before, mut offsets) = (0, Vec::new());
@@ -103,9 +109,10 @@ fn further_rounds(parts: &[Part]) -> Result<Vec<u32>, MergeError> {
         offsets.push(before);
         let mut lines = RecordLines::open(&part.path)?;
         let mut rounds = 0;
-        while let Some(record) = lines.read()? {
-            let last = || MergeError::Rounds { path: part.path.clone(), run: run_name(&record) };
-            rounds = rounds.max(record.round.checked_add(1).ok_or_else(last)?);
+        while lines.advance()? {
+            // A line that is no record is told when it is read to be written.
+            let last = serde_json::from_slice::<Round>(lines.line()).map_or(0, |of| of.round);
+            rounds = rounds.max(last.saturating_add(1));
         }
         before = rounds.max(1).saturating_add(before);
     }

@@ -43,20 +43,31 @@ impl RecordLines {
     /// # Errors
     /// A line other than a torn last one that is no record, a schema newer than this host.
     pub fn read(&mut self) -> Result<Option<Record>, StoreError> {
+        match self.advance()? {
+            true => read_record(self.line(), self.number, &self.path).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Goes to the next line, whatever it holds; false at the end, or where only a torn last line is left.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn advance(&mut self) -> Result<bool, StoreError> {
         loop {
             self.line.clear();
             let read = self.reader.read_until(b'\n', &mut self.line);
             if read.map_err(StoreError::io("read", &self.path))? == 0 {
-                return Ok(None);
+                return Ok(false);
             }
             self.number += 1;
             let is_last = self.reader.fill_buf().map_err(StoreError::io("read", &self.path))?.is_empty();
             if is_last && self.is_torn() {
                 self.torn = true;
-                return Ok(None);
+                return Ok(false);
             }
             if !self.line().is_empty() {
-                return read_record(self.line(), self.number, &self.path).map(Some);
+                return Ok(true);
             }
         }
     }
@@ -65,7 +76,7 @@ impl RecordLines {
         !self.line.ends_with(b"\n") || serde_json::from_slice::<IgnoredAny>(&self.line).is_err()
     }
 
-    /// The text of the record read last, as it is in the file, without the line break.
+    /// The line last come to, as it is in the file, without the line break.
     pub fn line(&self) -> &[u8] {
         self.line.trim_ascii()
     }
