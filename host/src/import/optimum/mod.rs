@@ -189,14 +189,29 @@ mod tests {
     }
 
     #[test]
-    fn per_token_times_of_which_nobody_knows_the_generation_are_left_out() {
-        // As 0.5 wrote them: those of earlier generations again, and the time between two.
-        let report = json!({"prefill": section(&[0.5, 0.25]), "decode": section(&[0.75, 0.5]),
-            "per_token": section(&[0.1; 7])});
-        let (found, _) = read_value(&whole(report)).unwrap();
-        assert_eq!(found[1].runs[0].token_ms, [0.0; 0]);
-        assert_eq!(found[1].runs[0].ttft_ms, Some(500.0));
-        assert!(found[1].note.as_ref().unwrap().contains("per_token holds 7 values"), "{:?}", found[1].note);
+    fn per_token_times_are_found_in_every_order_that_was_written() {
+        // Two runs of two steps each; 9.0 is the time between them.
+        let (first, second, between) = ([0.25, 0.5], [0.125, 0.375], [9.0]);
+        let all = [&first[..], &between, &second].concat();
+        for (per_token, known) in [
+            ([first, second].concat(), true),
+            (all.clone(), true),
+            ([&first[..], &all].concat(), true),
+            (vec![0.1; 6], false),
+            (vec![0.6; 4], false),
+        ] {
+            let report = json!({"prefill": section(&[0.5, 0.25]), "decode": section(&[0.75, 0.5]),
+                "per_token": section(&per_token)});
+            let (found, _) = read_value(&whole(report)).unwrap();
+            let expected: [&[f64]; 2] =
+                if known { [&[500.0, 250.0, 500.0], &[250.0, 125.0, 375.0]] } else { [&[], &[]] };
+            for (run, expected) in found[1].runs.iter().zip(expected) {
+                assert_eq!(run.token_ms, expected, "{per_token:?}");
+                assert!(run.ttft_ms.is_some());
+            }
+            let is_told = found[1].note.as_ref().unwrap().contains("per_token are is unknown");
+            assert_eq!(is_told, !known, "{:?}", found[1].note);
+        }
     }
 
     #[test]

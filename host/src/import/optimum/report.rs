@@ -122,7 +122,7 @@ impl Report {
             (Some(prefill), Some(decode), whole, Some(per_token)) if prefill.len() == decode.len() => {
                 let sums = prefill.iter().zip(&decode).map(|(prefill, decode)| prefill + decode).collect();
                 let whole = whole.filter(|whole| whole.len() == prefill.len()).unwrap_or(sums);
-                Ok(timed_by_token(&whole, &prefill, &per_token, new_tokens))
+                Ok(timed_by_token(&whole, [&prefill, &decode], &per_token, new_tokens))
             }
             (_, _, Some(whole), _) => Ok(Generations { runs: lasting(whole), note: None }),
             (Some(prefill), Some(decode), None, _) => {
@@ -169,26 +169,45 @@ fn lasting(latencies: Vec<f64>) -> Vec<Run> {
     latencies.into_iter().map(Run::lasting).collect()
 }
 
-/// Generations whose prefill was timed within them, and their tokens where there are as many times as steps.
-fn timed_by_token(whole: &[f64], prefill: &[f64], per_token: &[f64], new_tokens: u32) -> Generations {
-    let steps = new_tokens.saturating_sub(1) as usize;
-    let (found, right) = (per_token.len(), whole.len() * steps);
-    let is_whole = steps > 0 && found == right;
+/// Generations whose prefill was timed within them, and their tokens where it is known whose they are.
+fn timed_by_token(whole: &[f64], parts: [&[f64]; 2], per_token: &[f64], new_tokens: u32) -> Generations {
+    let [prefill, decode] = parts;
+    let steps = steps_of(per_token, decode, new_tokens.saturating_sub(1) as usize);
     let token_ms = |run: usize| {
-        let of_run = &per_token[run * steps..(run + 1) * steps];
-        std::iter::once(prefill[run]).chain(of_run.iter().copied()).collect()
+        let of_run = steps.as_ref().and_then(|steps| steps.get(run).copied());
+        of_run.map(|steps| std::iter::once(prefill[run]).chain(steps.iter().copied()).collect())
     };
     let one = |(run, &latency_ms)| Run {
         latency_ms,
         ttft_ms: Some(prefill[run]),
-        token_ms: if is_whole { token_ms(run) } else { Vec::new() },
+        token_ms: token_ms(run).unwrap_or_default(),
     };
     let mut note = "ttft and tokens are timed when their logits are there".to_string();
-    if !is_whole && steps > 0 {
-        let (runs, left_out) = (whole.len(), "they are left out");
+    if steps.is_none() {
+        let (found, runs) = (per_token.len(), whole.len());
         note += &format!(
-            "; per_token holds {found} values, not the {right} of {runs} runs of {steps} steps: {left_out}"
+            "; whose of {runs} runs the {found} values of per_token are is unknown: they are left out"
         );
     }
     Generations { runs: whole.iter().enumerate().map(one).collect(), note: Some(note) }
+}
+
+/// The decode steps of each run. The tool wrote them one run after the other at first and in 0.4; in 0.3 with the time
+/// between two runs; and since 0.5 once more after every run, all from the first on, with those times. Which it was
+/// shows in their number, and that it was in no run's steps taking longer than its decode.
+fn steps_of<'a>(per_token: &'a [f64], decode: &[f64], steps: usize) -> Option<Vec<&'a [f64]>> {
+    let (runs, tokens) = (decode.len(), steps + 1);
+    let with_gaps = (runs * tokens).checked_sub(1)?;
+    let again_each_time = (runs * (runs + 1) / 2 * tokens).checked_sub(runs)?;
+    let (values, stride) = match per_token.len() {
+        found if found == runs * steps => (per_token, steps),
+        found if found == with_gaps => (per_token, tokens),
+        found if found == again_each_time => (&per_token[found - with_gaps..], tokens),
+        _ => return None,
+    };
+    let of_run: Option<Vec<&[f64]>> =
+        (0..runs).map(|run| values.get(run * stride..run * stride + steps)).collect();
+    // Sums of floats: not exactly so.
+    let fits = |(steps, decode): (&&[f64], &f64)| steps.iter().sum::<f64>() <= decode * 1.000_001;
+    of_run.filter(|of_run| of_run.iter().zip(decode).all(fits))
 }
