@@ -3,7 +3,7 @@
 use crate::support::{Host, config, ended, faulty, wait_until};
 use inferhost::manifest::Manifest;
 use inferhost::record::Record;
-use inferhost::store::{read_manifest, read_records};
+use inferhost::store::{read_evaluations, read_manifest, read_records};
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -72,6 +72,22 @@ fn a_missing_shard_is_run_by_resuming_what_was_merged() {
     assert_eq!((all.len(), run_keys(&all).len()), (PLANNED, PLANNED));
     let manifest = manifest(&host, "out");
     assert_eq!((manifest.planned_runs, manifest.merged_from.len()), (24, 2), "what it was merged from stays");
+}
+
+#[test]
+fn the_first_shard_alone_evaluates_accuracy() {
+    let host = Host::new();
+    let ids: Vec<u32> = (0..100).map(|n| n * 7 % 16).collect();
+    host.write("ids.json", &format!("{ids:?}"));
+    host.write("config.toml", &format!("{}[accuracy]\ntokens = \"ids.json\"\n", four_groups()));
+    shard(&host, "1/2", "one");
+    shard(&host, "2/2", "two");
+    let planned = ["one", "two"].map(|part| manifest(&host, part).planned_evaluations);
+    let evaluated = ["one", "two"].map(|part| read_evaluations(&host.path(part)).unwrap().evaluations.len());
+    assert_eq!((planned, evaluated), ([2, 0], [2, 0]), "of 2 backends");
+    host.run(&["merge", "two", "one", "--out", "out"]).succeeds();
+    assert_eq!(manifest(&host, "out").planned_evaluations, 2);
+    assert_eq!(read_evaluations(&host.path("out")).unwrap().evaluations.len(), 2);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::manifest::{self, BackendEntry, Counts, Manifest, ModelEntry};
 use crate::record::Record;
 use inferhost_plugin_api::SessionInfo;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The manifest of a folder `at` of nothing but `all`.
@@ -45,7 +46,8 @@ pub(super) fn add(manifest: &mut Manifest, all: &[Series], records: &[Record]) -
         add_backend(manifest, series);
         notes.extend(other_machine(manifest, series));
     }
-    notes.dedup();
+    let mut seen = BTreeSet::new();
+    notes.retain(|note| seen.insert(note.clone()));
     for note in all.iter().flat_map(marks).chain(notes.iter().cloned()) {
         if !manifest.notes.contains(&note) {
             manifest.notes.push(note);

@@ -5,7 +5,7 @@ use super::part::Part;
 use super::{MergeError, Options};
 use crate::config::{first_difference, without_places};
 use crate::environment::Machine;
-use crate::manifest::{BackendEntry, Manifest, ShardEntry};
+use crate::manifest::{BackendEntry, ShardEntry};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const SHARDS: &str = "merge the shards of one division only";
 const VERSIONS: &str =
     "a cell of both would measure two things: give --allow-versions to merge them all the same";
 
-/// What a reader of the merged folder must know, a line each.
+/// What a reader of the merged folder must always know, a line each.
 ///
 /// # Errors
 /// The first thing that does not belong together.
@@ -31,7 +31,6 @@ pub(super) fn compare(parts: &[Part], options: Options) -> Result<Vec<String>, M
     }
     notes.extend(hosts(parts));
     notes.extend(machines(parts));
-    notes.extend(missing_shards(parts));
     let mut seen = BTreeSet::new();
     notes.retain(|note| seen.insert(note.clone()));
     Ok(notes)
@@ -146,11 +145,11 @@ fn hosts(parts: &[Part]) -> Option<String> {
 
 fn machines(parts: &[Part]) -> Option<String> {
     let mut found: Vec<(Machine, Vec<&str>)> = Vec::new();
-    for part in parts {
-        let machine = lasting(&part.manifest.machine);
+    for (name, machine) in parts.iter().flat_map(ran_on) {
+        let machine = lasting(machine);
         match found.iter_mut().find(|(known, _)| *known == machine) {
-            Some((_, names)) => names.push(&part.name),
-            None => found.push((machine, vec![&part.name])),
+            Some((_, names)) => names.push(name),
+            None => found.push((machine, vec![name])),
         }
     }
     let one = |(machine, names): &(Machine, Vec<&str>)| {
@@ -162,15 +161,24 @@ fn machines(parts: &[Part]) -> Option<String> {
         .then(|| format!("The parts ran on {} machines, or on one that was changed: {list}.", found.len()))
 }
 
+/// The machine of the part; of one that was merged itself, those of its parts.
+fn ran_on(part: &Part) -> Vec<(&str, &Machine)> {
+    match part.manifest.merged_from.as_slice() {
+        [] => vec![(&part.name, &part.manifest.machine)],
+        inner => inner.iter().map(|of| (of.folder.as_str(), &of.machine)).collect(),
+    }
+}
+
 /// Without what changes from minute to minute.
 fn lasting(machine: &Machine) -> Machine {
     Machine { load_average: None, cpu_mhz: None, ..machine.clone() }
 }
 
-fn missing_shards(parts: &[Part]) -> Option<String> {
-    let shards: Vec<ShardEntry> = parts.iter().filter_map(|part| part.manifest.shard).collect();
-    let whole = |manifest: &Manifest| manifest.shard.is_none();
-    let count = shards.first().filter(|_| !parts.iter().any(|part| whole(&part.manifest)))?.count;
+/// The shards that are not there, whose runs may yet be made; none where a part is of the whole plan.
+pub(super) fn missing_shards(parts: &[Part]) -> Option<String> {
+    let shards: Option<Vec<ShardEntry>> = parts.iter().map(|part| part.manifest.shard).collect();
+    let shards = shards?;
+    let count = shards.first()?.count;
     let missing = (1..=count).filter(|index| !shards.iter().any(|shard| shard.index == *index));
     let missing: Vec<String> = missing.map(|index| format!("{index}/{count}")).collect();
     (!missing.is_empty()).then(|| format!("The runs of shard {} are missing.", missing.join(", ")))

@@ -64,7 +64,7 @@ pub fn merge(paths: &[PathBuf], out: &Path, options: Options) -> Result<Merged, 
 }
 
 fn seen_on_the_way(parts: &[Part], written: &Written) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = compare::missing_shards(parts).into_iter().collect();
     if written.repeated > 0 {
         notes.push(format!("{} records are in more than one folder and count once.", written.repeated));
     }
