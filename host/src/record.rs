@@ -59,7 +59,9 @@ pub struct Record {
     pub imported: Option<Imported>,
 }
 
-/// Where a record comes from that no worker of inferhost's made.
+/// Where a record comes from that no worker of inferhost's made. Its `started_at` is the file's time for the
+/// measurement, and where it has none, when the file was last written; `prompt_tokens` is 0 where decode steps alone were
+/// measured.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Imported {

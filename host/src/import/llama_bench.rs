@@ -68,23 +68,21 @@ pub(super) fn read(text: &Text<'_>) -> Result<Vec<Series>, ImportError> {
 /// Each with its place in the file.
 fn tests(text: &Text<'_>) -> Result<Vec<(String, Test)>, ImportError> {
     let content = &text.content;
+    let malformed = |error: serde_json::Error| text.malformed(error.to_string());
     if content.trim_start().starts_with('[') {
-        let tests: Vec<Test> =
-            serde_json::from_str(content).map_err(|error| text.malformed(error.to_string()))?;
-        return Ok((1..).map(|entry| format!("test {entry}")).zip(tests).collect());
+        let tests: Vec<Test> = serde_json::from_str(content).map_err(malformed)?;
+        return Ok((1..).map(|number| format!("test {number}")).zip(tests).collect());
     }
-    let lines = (1..).zip(content.lines()).filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(number, line)| {
-            let test = serde_json::from_str(line).map_err(|error| {
-                // The line of the error is that within the text parsed, which is this one line.
-                let reason = error.to_string();
-                let reason = reason.split(" at line ").next().unwrap_or_default();
-                text.malformed(format!("line {number}: {reason}, column {}", error.column()))
-            })?;
-            Ok((format!("line {number}"), test))
-        })
-        .collect()
+    let mut stream = serde_json::Deserializer::from_str(content).into_iter::<Test>();
+    let (mut tests, mut line, mut read) = (Vec::new(), 1, 0);
+    while let Some(test) = stream.next() {
+        let test = test.map_err(malformed)?;
+        let end = stream.byte_offset();
+        line += content.as_bytes()[read..end].iter().filter(|&&byte| byte == b'\n').count();
+        read = end;
+        tests.push((format!("line {line}"), test));
+    }
+    Ok(tests)
 }
 
 fn series(text: &Text<'_>, place: &str, test: Test) -> Result<Series, ImportError> {
@@ -291,16 +289,17 @@ mod tests {
             test.to_string()
         };
         for (bad, part) in [
-            (format!("{good}\n{{\"n_prompt\": 3"), "line 2: EOF while parsing"),
-            (format!("{good}\n\n{}", with("n_gen", json!("x"))), "line 3: invalid type"),
+            (format!("{good}\n{{\"n_prompt\": 3"), "EOF while parsing an object at line 2"),
+            (format!("{good}\n\n{}", with("n_gen", json!("x"))), "expected u32 at line 3"),
             (
                 format!("{good}\n{}", good.replace("samples_ns", "samples")),
-                "line 2: missing field `samples_ns`",
+                "missing field `samples_ns` at line 2",
             ),
             (format!("[{good},\n{{\"n_prompt\": 3}}]"), "missing field `n_gen` at line 2"),
             (with("samples_ns", json!([])), "line 1: samples_ns is empty"),
             (with("samples_ns", json!([1, 0])), "holds a 0"),
-            (with("samples_ns", json!([-1])), "line 1: invalid value"),
+            (with("samples_ns", json!([-1])), "expected u64 at line 1"),
+            (format!("{good}\n{}", with("samples_ns", json!([]))), "line 2: samples_ns is empty"),
             (with("n_prompt", json!(0)), "both 0"),
             (with("test_time", json!("yesterday")), "test_time is `yesterday`"),
             ("[]".into(), "no test"),

@@ -96,7 +96,7 @@ fn same_versions(a: &Part, b: &Part, options: Options) -> Result<Vec<String>, Me
             }
             let [in_a, in_b] = values;
             notes.push(format!(
-                "{what} is {in_a} in {} and {in_b} in {}: its cells mix them.",
+                "In {} {what} is {in_a}, in {} it is {in_b}: its cells mix them.",
                 a.name, b.name
             ));
         }
