@@ -5,6 +5,8 @@
 //! - `faults`: every way a plugin can misbehave, and what its runs are recorded as
 //! - `prepare`: artifacts of every precision against their models; the artifact cache
 //! - `resume`: workers and hosts killed at random moments, Ctrl-C, two hosts on one folder
+//! - `merge`: a plan run in shards and put together; run folders that do not belong together
+//! - `import`: results of other programs as records beside ours
 //! - `mistakes`: what a user can get wrong, and the one line that says so
 //! - `configs`: every config in the repository
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
@@ -20,6 +22,8 @@ mod accuracy;
 mod configs;
 mod faults;
 mod growth;
+mod import;
+mod merge;
 mod mistakes;
 mod pipeline;
 mod prepare;

@@ -29,6 +29,10 @@ pub mod store;
 
 pub mod manifest;
 
+pub mod merge;
+
+pub mod import;
+
 pub mod environment;
 
 pub mod stats;

@@ -4,7 +4,7 @@
 //! them) and does without those an older host did not write.
 
 use crate::environment::Machine;
-use crate::record::DegradedKind;
+use crate::record::{DegradedKind, Record, Status};
 use inferhost_plugin_api::SessionInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -48,7 +48,7 @@ pub struct Manifest {
     /// Where it ran.
     #[serde(default)]
     pub machine: Machine,
-    /// How many records the whole matrix makes.
+    /// How many records the whole matrix makes; of a shard: the shard. Imported records count as planned.
     pub planned_runs: u64,
     /// How many pairs of model and backend are evaluated; 0 where accuracy is not.
     #[serde(default)]
@@ -56,6 +56,49 @@ pub struct Manifest {
     /// How many it made, as counted when the manifest was last written.
     #[serde(default)]
     pub counts: Counts,
+    /// Which part of the plan was run here; null: all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardEntry>,
+    /// The run folders that were merged into this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged_from: Vec<MergedPart>,
+    /// What a reader must know of how this folder came about, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A part of a plan, and how much the whole is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardEntry {
+    /// Which one, from 1.
+    pub index: u32,
+    /// Of how many.
+    pub count: u32,
+    /// Runs of the whole plan.
+    pub plan_runs: u64,
+    /// Evaluations of the whole plan.
+    #[serde(default)]
+    pub plan_evaluations: u64,
+}
+
+/// One of the run folders that a merged one was made from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MergedPart {
+    /// The folder's name, without its place; its logs are in the folder of this name under `logs/`.
+    pub folder: String,
+    /// The host's version.
+    pub inferhost: String,
+    /// When it began, RFC 3339 in UTC.
+    pub started_at: String,
+    /// When it ended; null where it did not.
+    pub ended_at: Option<String>,
+    /// Where it ran.
+    pub machine: Machine,
+    /// How many of its records were taken; one that an earlier part holds too is not counted again.
+    pub records: u64,
+    /// What was added to its records' rounds.
+    pub rounds_before: u32,
 }
 
 /// A model of the matrix.
@@ -137,6 +180,18 @@ pub struct Counts {
     pub degraded: BTreeMap<DegradedKind, u64>,
 }
 
+impl Counts {
+    /// Counts one more record.
+    pub fn add(&mut self, record: &Record) {
+        self.recorded += 1;
+        match (record.status, &record.degraded) {
+            (Status::Ok, _) => self.ok += 1,
+            (Status::Degraded, Some(degraded)) => *self.degraded.entry(degraded.kind).or_default() += 1,
+            (Status::Degraded, None) => {}
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod sample {
     use super::*;
@@ -170,6 +225,9 @@ pub(crate) mod sample {
             planned_runs: planned,
             planned_evaluations: 0,
             counts: Counts::default(),
+            shard: None,
+            merged_from: Vec::new(),
+            notes: Vec::new(),
         }
     }
 

@@ -56,6 +56,25 @@ pub struct Record {
     pub started_at: String,
     /// The worker's process; null where none came to life.
     pub worker_pid: Option<u32>,
+    /// Where another program's file says so; absent from records of runs that inferhost made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
+}
+
+/// Where a record comes from that no worker of inferhost's made. Its `started_at` is the file's time for the
+/// measurement, and where it has none, when the file was last written; `prompt_tokens` is 0 where decode steps alone were
+/// measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Imported {
+    /// The program that measured: `llama-bench`, `optimum-benchmark`.
+    pub tool: String,
+    /// Its version; null where the file does not say.
+    pub tool_version: Option<String>,
+    /// The name of the file.
+    pub file: String,
+    /// How the tool's measurement differs from one of inferhost's, one line.
+    pub note: Option<String>,
 }
 
 /// Which of a session's calls a cell measures.
@@ -201,12 +220,12 @@ pub struct Telemetry {
     pub cpu_peak_pct: Option<f64>,
     /// The same, 90th percentile.
     pub cpu_p90_pct: Option<f64>,
-    /// Energy of the run, joules; null without a counter.
-    pub energy_j: Option<f64>,
     /// Samples taken while the call ran, 100 ms apart.
     pub samples: u32,
     /// Null: no GPU counter is read yet.
     pub gpu: Option<serde_json::Value>,
+    /// Energy of the run, joules; null where no counter exists.
+    pub energy_j: Option<f64>,
 }
 
 #[cfg(test)]
@@ -243,6 +262,7 @@ pub(crate) mod sample {
             output_digest: Some("aa".into()),
             started_at: "2026-11-20T16:00:00.123Z".into(),
             worker_pid: Some(4242),
+            imported: None,
         }
     }
 
@@ -272,7 +292,7 @@ pub(crate) mod sample {
             cpu_p90_pct: Some(198.0),
             energy_j: None,
             samples: 19,
-            gpu: None,
+            ..Telemetry::default()
         };
         Record {
             scenario: "study".into(),
@@ -308,6 +328,15 @@ pub(crate) mod sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_imported_record_says_so() {
+        assert!(!serde_json::to_string(&sample::ok()).unwrap().contains("imported"));
+        let imported = Some(Imported { tool: "llama-bench".into(), ..Imported::default() });
+        let record = Record { imported, ..sample::ok() };
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
 
     #[test]
     fn a_record_of_an_older_host_is_read() {

@@ -8,7 +8,7 @@ use super::run::{Figure, Run};
 use super::token_times::TokenTimes;
 use crate::accuracy::Verdict;
 use crate::manifest::Manifest;
-use crate::record::DegradedKind;
+use crate::record::{DegradedKind, Imported};
 use crate::stats::{Summary, outliers, quantile, summary};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -68,6 +68,8 @@ pub struct CellSummary {
     pub outlier_lines: Vec<usize>,
     /// What the accuracy gate says of the backend on this model; none where it was not evaluated.
     pub accuracy: Option<Verdict>,
+    /// Where its records come from, if another program measured them.
+    pub imported: Option<Imported>,
     /// The runs one by one, evenly thinned where there are more than 200.
     #[serde(skip)]
     pub points: Vec<Point>,
@@ -125,6 +127,7 @@ impl CellSummary {
             rss_peak_mb: resources.rss_peak_mb.max,
             resources,
             accuracy: None,
+            imported: group.imported.clone(),
             points: points(&group.runs),
         }
     }

@@ -4,7 +4,7 @@ use super::order::Order;
 use super::run::Run;
 use super::token_times::TokenTimer;
 use crate::manifest::Manifest;
-use crate::record::{Degraded, Mode, Record};
+use crate::record::{Degraded, Imported, Mode, Record};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -95,6 +95,8 @@ pub(super) struct Group {
     pub(super) runs: Vec<Run>,
     pub(super) lost: Vec<Lost>,
     pub(super) token_times: TokenTimer,
+    /// Where its first record comes from, if another program made it.
+    pub(super) imported: Option<Imported>,
 }
 
 /// Runs of one cell that were lost in the same way; the reason is the first one's.
@@ -105,9 +107,9 @@ pub(super) struct Lost {
 }
 
 impl Group {
-    fn new(key: Key, cell: String) -> Self {
+    fn new(key: Key, cell: String, imported: Option<Imported>) -> Self {
         let (runs, lost) = (Vec::new(), Vec::new());
-        Self { key, cell, runs, lost, token_times: TokenTimer::default() }
+        Self { key, cell, runs, lost, token_times: TokenTimer::default(), imported }
     }
 
     /// The runs with a valid measurement.
@@ -147,7 +149,7 @@ impl Groups {
         let place = match self.places.get(&key) {
             Some(&place) => place,
             None => {
-                self.groups.push(Group::new(key.clone(), record.cell));
+                self.groups.push(Group::new(key.clone(), record.cell, record.imported));
                 self.places.insert(key, self.groups.len() - 1);
                 self.groups.len() - 1
             }

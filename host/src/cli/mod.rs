@@ -1,8 +1,10 @@
 //! The command line, as typed.
 
 mod artifacts;
+mod folders;
 
 pub use artifacts::{ArtifactsAction, ArtifactsArgs, PrepareArgs};
+pub use folders::{ImportArgs, MergeArgs, RunArgs};
 
 use crate::run::Isolation;
 use crate::stats::Test;
@@ -34,7 +36,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Run a config's matrix and record every run
     #[command(after_help = "Examples:\n  inferhost run configs/quickstart.toml\n  \
-        inferhost run configs/quickstart.toml --resume --out runs/quickstart-20261120-160000")]
+        inferhost run configs/quickstart.toml --resume --out runs/quickstart-20261120-160000\n  \
+        inferhost run configs/quickstart.toml --shard 1/2 --out runs/here")]
     Run(RunArgs),
     /// Hold every backend of a config against its baseline, on the corpus that the config names
     #[command(after_help = "Example:\n  inferhost eval configs/reference.toml --out runs/accuracy\n\n\
@@ -43,6 +46,14 @@ pub enum Command {
     /// Turn a run folder into tables
     #[command(after_help = "Example:\n  inferhost report runs/quickstart-20261120-160000")]
     Report(ReportArgs),
+    /// Make one run folder of several of the same config: shards, resumed parts, other machines
+    #[command(after_help = "Examples:\n  inferhost merge runs/here runs/there --out runs/both\n  \
+        inferhost merge runs/monday runs/tuesday --as-rounds --out runs/two-days")]
+    Merge(MergeArgs),
+    /// Turn results of llama-bench (-o json, jsonl) and optimum-benchmark into records beside ours
+    #[command(after_help = "Examples:\n  inferhost import llama-bench.jsonl --out runs/older\n  \
+        inferhost import benchmark_report.json --into runs/first --model gpt2-124m")]
+    Import(ImportArgs),
     /// Run prompts through a model once and print the last position's logits
     #[command(after_help = "Example:\n  inferhost prefill --plugin candle --model synthetic:tiny-gpt2 \
         --tokens prompts.json --json")]
@@ -106,28 +117,6 @@ pub struct PlanArgs {
     /// The config
     pub config: PathBuf,
     /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Of `run`.
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// The config
-    pub config: PathBuf,
-    /// The run folder [default: runs/NAME-TIME]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Go on with a run that ended early: in --out, or in the config's newest folder under runs/
-    #[arg(long)]
-    pub resume: bool,
-    /// Where plugins run
-    #[arg(long, value_enum, default_value = "process")]
-    pub isolation: Isolation,
-    /// Where plugins are.
-    #[command(flatten)]
-    pub plugins: PluginDirs,
-    /// Print the outcome as JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -5,6 +5,8 @@ mod backends;
 mod chosen;
 mod conformance;
 mod eval;
+mod import;
+mod merge;
 mod one_off;
 mod options;
 mod plan;
@@ -28,6 +30,8 @@ pub fn execute(cli: Cli) -> Result<(), AppError> {
         Command::Run(args) => run::execute(&args),
         Command::Eval(args) => eval::execute(&args),
         Command::Report(args) => report::execute(&args),
+        Command::Merge(args) => merge::execute(&args),
+        Command::Import(args) => import::execute(&args),
         Command::Prefill(args) => one_off::prefill(&args),
         Command::Generate(args) => one_off::generate(&args),
         Command::Logprobs(args) => one_off::logprobs(&args),

@@ -6,9 +6,9 @@ use crate::cli::RunArgs;
 use crate::config::{self, Config};
 use crate::error::AppError;
 use crate::interrupt;
-use crate::manifest::Counts;
+use crate::manifest::{Counts, Manifest, ShardEntry};
 use crate::output::{print, print_json};
-use crate::plan::plan;
+use crate::plan::{Plan, Shard, plan};
 use crate::progress::Progress;
 use crate::report::{self, Layout};
 use crate::run::{Event, Ledger, Matrix, RunError, first_manifest};
@@ -64,28 +64,58 @@ fn run(
     let mut show = |event: Event<'_>| progress.show(&event);
     let ready = Ready::new(config, &folder, args.isolation, &args.plugins, &mut show)?;
     let Ready { setup, starter, .. } = &ready;
-    let plan = plan(config, &setup.contexts(config));
-    if let (true, Some(first)) = (plan.cells.is_empty(), plan.skipped.first()) {
+    let whole = plan(config, &setup.contexts(config));
+    if let (true, Some(first)) = (whole.cells.is_empty(), whole.skipped.first()) {
         return Err(AppError::bad_input(format!("nothing can be run: {}", first.reason)));
     }
+    let mut manifest = first_manifest(config, &whole, setup);
+    let plan = part_of(whole, args.shard, &mut manifest)?;
     for skipped in &plan.skipped {
         show(Event::Note(format!("skipped: {} ({})", skipped.reason, skipped.cell.mode.name())));
     }
-    let mut manifest = first_manifest(config, &plan, setup);
     let (mut records, mut evaluations) = (Vec::new(), Vec::new());
     if let Some(earlier) = earlier {
+        earlier.same_shard(manifest.shard, folder.path())?;
         earlier.same_corpus(config, &ready.datasets)?;
         earlier.changes(&manifest).into_iter().for_each(|change| show(Event::Note(change)));
         manifest = earlier.continued(manifest)?;
         (records, evaluations) = (earlier.records, earlier.evaluations);
     }
-    let path = folder.path().to_path_buf();
+    let (path, evaluates) = (folder.path().to_path_buf(), manifest.planned_evaluations > 0);
+    let planned = manifest.planned_runs;
     let mut ledger = Ledger::open(folder, manifest, &records).map_err(|error| AppError::store(&error))?;
     let matrix = Matrix { config, plan: &plan, setup, starter };
     let ended = matrix.run(&records, &mut ledger, &mut show);
     ended.map_err(|error| run_error(&error, &ledger, plan.runs(), &path))?;
-    ready.evaluate(config, &evaluations, &mut ledger, &path, progress)?;
-    Ok((plan.runs(), ledger))
+    if evaluates {
+        ready.evaluate(config, &evaluations, &mut ledger, &path, progress)?;
+    }
+    Ok((planned, ledger))
+}
+
+/// The part of `whole` that `shard` names, and all of it for none. Only the first shard evaluates accuracy: it is of
+/// models and backends, which the others have too.
+fn part_of(whole: Plan, shard: Option<Shard>, manifest: &mut Manifest) -> Result<Plan, AppError> {
+    let Some(shard) = shard else { return Ok(whole) };
+    let groups = whole.groups.len();
+    let part = whole.shard(shard);
+    if part.groups.is_empty() && groups > 0 {
+        return Err(AppError::bad_input(format!(
+            "nothing is left for --shard {shard}: the plan has {groups} groups (a model on a backend in a round); \
+             give at most {groups} shards"
+        )));
+    }
+    manifest.shard = Some(ShardEntry {
+        index: shard.index(),
+        count: shard.count(),
+        plan_runs: manifest.planned_runs,
+        plan_evaluations: manifest.planned_evaluations,
+    });
+    manifest.planned_runs = part.runs();
+    if shard.index() > 1 {
+        manifest.planned_evaluations = 0;
+    }
+    Ok(part)
 }
 
 fn run_error(error: &RunError, ledger: &Ledger, planned: u64, path: &Path) -> AppError {

@@ -1,12 +1,11 @@
 //! The run folder that `inferhost run` or `eval` means, and what an earlier part of the run left in it.
 
 use crate::accuracy::{Dataset, Evaluation};
-use crate::config::Config;
+use crate::config::{Config, first_difference, measured};
 use crate::error::AppError;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ShardEntry};
 use crate::record::Record;
 use crate::store::{RunFolder, StoreError, read_evaluations, read_manifest, read_records};
-use serde_json::Value;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -84,10 +83,11 @@ impl Target {
         let records = read_records(&self.path).map_err(store)?.records;
         let evaluations = read_evaluations(&self.path).map_err(store)?.evaluations;
         let now = serde_json::to_value(config).map_err(AppError::failed)?;
-        if let Some(key) = first_difference(&measured(&manifest.config), &measured(&now), "") {
+        if let Some(difference) = first_difference(&measured(&manifest.config), &measured(&now)) {
             return Err(AppError::bad_input(format!(
-                "{} was begun with another config (`{key}` differs); give that config, or another --out",
-                self.path.display()
+                "{} was begun with another config (`{}` differs); give that config, or another --out",
+                self.path.display(),
+                difference.key
             )));
         }
         Ok((folder, Some(Earlier { manifest, records, evaluations })))
@@ -102,7 +102,31 @@ impl Target {
 }
 
 impl Earlier {
-    /// The manifest of the whole run: begun when the first part began, with the sessions it opened.
+    /// Refuses to go on with another part of the plan than the one that was begun.
+    ///
+    /// # Errors
+    /// Where `now` is not what the run began with.
+    pub(super) fn same_shard(&self, now: Option<ShardEntry>, path: &Path) -> Result<(), AppError> {
+        let place = |entry: ShardEntry| (entry.index, entry.count);
+        let before = self.manifest.shard;
+        if before.map(place) == now.map(place) {
+            return Ok(());
+        }
+        let name = |entry: Option<ShardEntry>| {
+            entry.map_or_else(|| "the whole plan".into(), |of| format!("shard {}/{}", of.index, of.count))
+        };
+        let option = before
+            .map_or_else(|| "without --shard".into(), |of| format!("with --shard {}/{}", of.index, of.count));
+        Err(AppError::bad_input(format!(
+            "{} was begun as {}, not as {}; go on {option}, or give another --out",
+            path.display(),
+            name(before),
+            name(now)
+        )))
+    }
+
+    /// The manifest of the whole run: begun when the first part began, with the sessions it opened and with what was
+    /// merged or imported into its folder.
     ///
     /// # Errors
     /// A model that is not the one the run began with.
@@ -118,6 +142,14 @@ impl Earlier {
         for (before, after) in self.manifest.backends.iter().zip(&mut now.backends) {
             after.session.clone_from(&before.session);
         }
+        let Manifest { models, backends, shard, merged_from, notes, planned_runs, .. } = &self.manifest;
+        now.models.extend(models.iter().skip(now.models.len()).cloned());
+        now.backends.extend(backends.iter().skip(now.backends.len()).cloned());
+        // More than the plan's where rounds were merged or runs imported.
+        now.planned_runs = now.planned_runs.max(*planned_runs);
+        now.shard = *shard;
+        now.merged_from.clone_from(merged_from);
+        now.notes.clone_from(notes);
         Ok(now)
     }
 
@@ -158,31 +190,4 @@ fn newest(name: &str) -> Option<PathBuf> {
     };
     let folders = std::fs::read_dir("runs").ok()?.flatten().map(|entry| entry.path());
     folders.filter(ours).max()
-}
-
-/// A config without what is said of reports alone, which may change from one part of a run to the next.
-fn measured(config: &Value) -> Value {
-    let mut config = config.clone();
-    if let Some(keys) = config.as_object_mut() {
-        keys.remove("report");
-    }
-    config
-}
-
-/// The first key at which two configs differ.
-fn first_difference(a: &Value, b: &Value, at: &str) -> Option<String> {
-    let below = |key: &str| if at.is_empty() { key.to_string() } else { format!("{at}.{key}") };
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-            keys.into_iter().find_map(|key| {
-                let of = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
-                first_difference(&of(a), &of(b), &below(key))
-            })
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().find_map(|(i, (a, b))| first_difference(a, b, &below(&i.to_string())))
-        }
-        _ => (a != b).then(|| at.to_string()),
-    }
 }

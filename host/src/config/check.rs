@@ -9,7 +9,7 @@ const MOST_TOKENS: u64 = 100_000_000;
 
 /// The first thing that does not fit, in one line.
 pub(super) fn check(config: &Config) -> Result<(), String> {
-    name("name", &config.name)?;
+    check_name("name", &config.name)?;
     names("models", config.models.iter().map(|m| m.name.as_str()))?;
     names("backends", config.backends.iter().map(|b| b.name.as_str()))?;
     if !config.scenarios.is_empty() || config.accuracy.is_none() {
@@ -125,7 +125,7 @@ fn run(config: &Config) -> Result<(), String> {
 fn names<'a>(list: &str, given: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let mut seen = HashSet::new();
     for given in given {
-        name(list, given)?;
+        check_name(list, given)?;
         if !seen.insert(given) {
             return Err(format!("{list}: the name `{given}` is given twice"));
         }
@@ -134,7 +134,7 @@ fn names<'a>(list: &str, given: impl Iterator<Item = &'a str>) -> Result<(), Str
 }
 
 /// Names become file names and cells of tables.
-fn name(list: &str, given: &str) -> Result<(), String> {
+pub(crate) fn check_name(list: &str, given: &str) -> Result<(), String> {
     let sound = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if given.is_empty() || given.len() > 64 || given.starts_with('.') || !given.chars().all(sound) {
         return Err(format!(

@@ -3,11 +3,14 @@
 
 mod accuracy;
 mod check;
+mod difference;
 mod error;
 mod file;
 mod report;
 
 pub use accuracy::{AccuracySettings, Thresholds};
+pub(crate) use check::check_name;
+pub(crate) use difference::{first_difference, measured, without_places};
 pub use error::ConfigError;
 pub(crate) use error::nearest;
 pub use file::{Backend, Model, Positions, RunSettings, Sampling, Scenario};

@@ -7,6 +7,7 @@ pub mod git;
 mod platform;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::num::NonZero;
 use std::thread::available_parallelism;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
@@ -62,6 +63,19 @@ pub struct Gpu {
 }
 
 impl Machine {
+    /// What all of `machines` have in common.
+    pub fn common<'a>(machines: impl Iterator<Item = &'a Self>) -> Self {
+        let fields = |machine: &Self| match serde_json::to_value(machine) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        };
+        let common = machines.map(fields).reduce(|mut common, other| {
+            common.retain(|key, value| other.get(key) == Some(value));
+            common
+        });
+        serde_json::from_value(Value::Object(common.unwrap_or_default())).unwrap_or_default()
+    }
+
     /// Asks the system. Takes some milliseconds.
     pub fn probe() -> Self {
         let facts = platform::Facts::probe();

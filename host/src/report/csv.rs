@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 type Column = (&'static str, fn(&CellSummary) -> String);
 
-const COLUMNS: [Column; 58] = [
+const COLUMNS: [Column; 59] = [
     ("cell", |cell| cell.cell.clone()),
     ("model", |cell| cell.model.clone()),
     ("backend", |cell| cell.backend.clone()),
@@ -66,6 +66,7 @@ const COLUMNS: [Column; 58] = [
     ("sampled_runs", |cell| cell.resources.sampled_runs().to_string()),
     ("doubts", |cell| doubts(cell).unwrap_or_default()),
     ("outlier_lines", |cell| lines(&cell.outlier_lines)),
+    ("imported_from", |cell| field(cell.imported.as_ref().map(|from| from.tool.as_str()))),
     ("accuracy", |cell| field(cell.accuracy.map(|verdict| verdict.name()))),
 ];
 

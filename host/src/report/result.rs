@@ -3,7 +3,7 @@
 use super::accuracy;
 use super::figure::count;
 use crate::analysis::{Agreement, Analysis, RunCounts};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ShardEntry};
 use crate::record::DegradedKind;
 use std::collections::BTreeMap;
 
@@ -50,7 +50,12 @@ pub(super) fn kinds(degraded: &BTreeMap<DegradedKind, u64>) -> Option<String> {
 /// What a reader must know before believing the figures, a line each.
 pub(super) fn warnings(manifest: &Manifest, analysis: &Analysis) -> Vec<String> {
     let runs = &analysis.runs;
-    let mut lines = Vec::new();
+    let mut lines = manifest.notes.clone();
+    lines.extend(manifest.shard.map(|shard| {
+        let (part, whole) = (count(manifest.planned_runs), count(shard.plan_runs));
+        let ShardEntry { index, count, .. } = shard;
+        format!("This is shard {index}/{count}: {part} of the plan's {whole} runs; put the shards together by merge.")
+    }));
     if runs.missing > 0 {
         lines.push(format!("{} planned runs have no record; go on by --resume.", count(runs.missing)));
     }

@@ -156,7 +156,8 @@ fn cells(table: &Table<'_>, layout: Layout) -> TextTable {
 }
 
 fn cell_row(scenario: String, cell: &CellSummary, generates: bool) -> Vec<String> {
-    let mut row = vec![scenario, one_line(&cell.backend)];
+    let mark = if cell.imported.is_some() { " (imported)" } else { "" };
+    let mut row = vec![scenario, one_line(&cell.backend) + mark];
     row.push(figure(cell.throughput_tok_s.mean));
     row.push(spread(&cell.latency_ms));
     if generates {

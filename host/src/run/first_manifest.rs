@@ -27,6 +27,9 @@ pub fn first_manifest(config: &Config, plan: &Plan, setup: &Setup) -> Manifest {
         planned_runs: plan.runs(),
         planned_evaluations: planned_evaluations(config),
         counts: manifest::Counts::default(),
+        shard: None,
+        merged_from: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

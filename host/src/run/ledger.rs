@@ -2,7 +2,7 @@
 
 use crate::accuracy::Evaluation;
 use crate::manifest::{Counts, Manifest};
-use crate::record::{Record, Status};
+use crate::record::Record;
 use crate::store::{RunFolder, StoreError};
 use inferhost_plugin_api::SessionInfo;
 
@@ -20,7 +20,7 @@ impl Ledger {
     pub fn open(folder: RunFolder, mut manifest: Manifest, recorded: &[Record]) -> Result<Self, StoreError> {
         manifest.counts = Counts::default();
         manifest.ended_at = None;
-        recorded.iter().for_each(|record| count(&mut manifest.counts, record));
+        recorded.iter().for_each(|record| manifest.counts.add(record));
         folder.write_manifest(&manifest)?;
         Ok(Self { folder, manifest })
     }
@@ -32,7 +32,7 @@ impl Ledger {
 
     pub(super) fn append(&mut self, record: &Record) -> Result<(), StoreError> {
         self.folder.append(record)?;
-        count(&mut self.manifest.counts, record);
+        self.manifest.counts.add(record);
         Ok(())
     }
 
@@ -56,14 +56,5 @@ impl Ledger {
     pub(crate) fn close(&mut self, ended_at: Option<String>) -> Result<(), StoreError> {
         self.manifest.ended_at = ended_at;
         self.folder.write_manifest(&self.manifest)
-    }
-}
-
-fn count(counts: &mut Counts, record: &Record) {
-    counts.recorded += 1;
-    match (record.status, &record.degraded) {
-        (Status::Ok, _) => counts.ok += 1,
-        (Status::Degraded, Some(degraded)) => *counts.degraded.entry(degraded.kind).or_default() += 1,
-        (Status::Degraded, None) => {}
     }
 }

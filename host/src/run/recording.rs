@@ -45,6 +45,7 @@ pub(super) fn record(
         output_digest: None,
         started_at: place.started_at,
         worker_pid: place.worker_pid,
+        imported: None,
     };
     match outcome {
         Ok(result) => measured(blank, result),

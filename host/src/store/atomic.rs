@@ -22,7 +22,7 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
-fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(content)?;
     file.sync_all()

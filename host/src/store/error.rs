@@ -24,6 +24,12 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// A place that is taken.
+    #[error("make a run folder at {path}: there is something already; give another --out")]
+    NotEmpty {
+        /// The place.
+        path: PathBuf,
+    },
     /// Not a run folder.
     #[error("read {path} as a run folder: there is no {missing} in it; give a folder that a run wrote")]
     NotARunFolder {

@@ -1,18 +1,15 @@
 //! The one writer of a run folder.
 
 use super::atomic::{sync_folder, write_atomic};
+use super::lock::lock;
 use super::log::{LineLog, whole_lines};
-use super::{ACCURACY, LOCK, LOGS, MANIFEST, RECORDS, StoreError};
+use super::{ACCURACY, LOGS, MANIFEST, RECORDS, StoreError};
 use crate::accuracy::Evaluation;
 use crate::manifest::Manifest;
 use crate::record::Record;
 use serde::Serialize;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-/// How long a folder may be another's before this process gives up on it.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A run folder that this process, and no other, writes to. The lock goes when the process ends, however it ends.
 #[derive(Debug)]
@@ -77,12 +74,7 @@ impl RunFolder {
     /// What the system refused; the manifest that was there is then untouched.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
         let path = self.path.join(MANIFEST);
-        let mut text = serde_json::to_vec_pretty(manifest).map_err(|error| StoreError::Io {
-            action: "write",
-            path: path.clone(),
-            source: error.into(),
-        })?;
-        text.push(b'\n');
+        let text = manifest_text(manifest, &path)?;
         write_atomic(&path, &text)
     }
 
@@ -93,6 +85,21 @@ impl RunFolder {
     pub fn append(&mut self, record: &Record) -> Result<(), StoreError> {
         append(&mut self.records, record)
             .map_err(|source| StoreError::Append { path: self.path.join(RECORDS), source })
+    }
+
+    /// Adds records and the manifest that counts them: all of them, or none.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn append_all(&mut self, records: &[Record], manifest: &Manifest) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Append { path: self.path.join(RECORDS), source };
+        let mut lines = Vec::new();
+        for record in records {
+            serde_json::to_writer(&mut lines, record).map_err(|error| failed(error.into()))?;
+            lines.push(b'\n');
+        }
+        self.records.append(&lines).map_err(failed)?;
+        self.write_manifest(manifest).inspect_err(|_| self.records.take_back(lines.len()))
     }
 
     /// Adds an evaluation. It is on the disk when this returns.
@@ -113,6 +120,16 @@ impl RunFolder {
     }
 }
 
+/// As it is in the file at `path`.
+pub(super) fn manifest_text(manifest: &Manifest, path: &Path) -> Result<Vec<u8>, StoreError> {
+    let text =
+        serde_json::to_vec_pretty(manifest).map_err(|error| StoreError::io("write", path)(error.into()));
+    text.map(|mut text| {
+        text.push(b'\n');
+        text
+    })
+}
+
 /// The file of lines at `path`, made where it is missing; a torn last line is cut off.
 fn line_log(path: &Path) -> Result<LineLog<File>, StoreError> {
     let file = OpenOptions::new()
@@ -130,28 +147,6 @@ fn append<T: Serialize>(log: &mut LineLog<File>, record: &T) -> std::io::Result<
     let mut line = serde_json::to_vec(record)?;
     line.push(b'\n');
     log.append(&line)
-}
-
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join(LOCK);
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(StoreError::io("open", &path))?;
-    let start = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            // A worker that a killed host was just starting holds the lock until it has become itself.
-            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: folder.into() }),
-            Err(TryLockError::Error(source)) => return Err(StoreError::Io { action: "lock", path, source }),
-        }
-    }
 }
 
 #[cfg(test)]

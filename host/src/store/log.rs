@@ -52,6 +52,15 @@ impl<F: Tail> LineLog<F> {
             }
         }
     }
+
+    /// Takes the last `len` bytes, whole lines, back.
+    pub(super) fn take_back(&mut self, len: usize) {
+        let before = self.len.saturating_sub(len as u64);
+        // Where this fails, the lines stay, and they are whole.
+        if self.file.cut(before).is_ok() {
+            self.len = before;
+        }
+    }
 }
 
 /// How many of `bytes` are whole lines: all, but for a last line that has no newline or is no JSON.

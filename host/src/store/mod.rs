@@ -2,19 +2,26 @@
 //! `logs/`.
 //!
 //! [`RunFolder`] is the one writer: it holds the folder's lock, and a record is on the disk when
-//! [`append`](RunFolder::append) returns. [`read_manifest`], [`read_records`] and [`read_evaluations`] take no lock and change nothing, so a
-//! folder can be read while a matrix still runs in it. What a crash can leave behind, and nothing else, is one torn
-//! last line: readers leave it out, the next writer cuts it off.
+//! [`append`](RunFolder::append) returns. [`read_manifest`], [`read_records`] and [`read_evaluations`] take no lock and
+//! change nothing, so a folder can be read while a matrix still runs in it; [`RecordLines`] reads without holding all
+//! records, and [`hold`] keeps writers out meanwhile. What a crash can leave behind, and nothing else, is one torn
+//! last line: readers leave it out, the next writer cuts it off. A [`NewFolder`] is written in one go.
 
 mod atomic;
 mod error;
 mod folder;
+mod lines;
+mod lock;
 mod log;
+mod new;
 mod read;
 
 pub use atomic::write_atomic;
 pub use error::StoreError;
 pub use folder::RunFolder;
+pub use lines::RecordLines;
+pub use lock::{Held, hold};
+pub use new::{NewFolder, NewRecords};
 pub use read::{Evaluations, Records, read_evaluations, read_manifest, read_records, stream_records};
 
 const MANIFEST: &str = "manifest.json";

@@ -1,13 +1,13 @@
 //! Reading a run folder, without its lock and without changing it.
 
 use super::log::whole_lines;
-use super::{ACCURACY, MANIFEST, RECORDS, StoreError};
+use super::{ACCURACY, MANIFEST, RecordLines, StoreError};
 use crate::accuracy::{self, Evaluation};
 use crate::manifest::{self, Manifest};
 use crate::record::{self, Record, Status};
 use serde::Deserialize;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 /// The records of a run folder, in the order they were written.
@@ -56,31 +56,11 @@ pub fn read_records(folder: &Path) -> Result<Records, StoreError> {
 /// # Errors
 /// A folder without records, a line other than a torn last one that is no record, a schema newer than this host.
 pub fn stream_records(folder: &Path, mut each: impl FnMut(usize, Record)) -> Result<bool, StoreError> {
-    let path = folder.join(RECORDS);
-    let mut lines = BufReader::with_capacity(1 << 20, open_file(folder, RECORDS)?);
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        lines.read_until(b'\n', &mut line).map_err(StoreError::io("read", &path))?;
-        if line.is_empty() {
-            break;
-        }
-        if line.trim_ascii().is_empty() && line.ends_with(b"\n") {
-            continue;
-        }
-        match read_record(&line, number, &path) {
-            Ok(record) if line.ends_with(b"\n") => each(number, record),
-            // Only the last line can be torn; what looks like it earlier on is damage.
-            outcome => {
-                let rest = lines.fill_buf().map_err(StoreError::io("read", &path))?;
-                if rest.is_empty() && whole_lines(&line) == 0 {
-                    return Ok(true);
-                }
-                each(number, outcome?);
-            }
-        }
+    let mut lines = RecordLines::open(folder)?;
+    while let Some(record) = lines.read()? {
+        each(lines.number(), record);
     }
-    Ok(false)
+    Ok(lines.torn())
 }
 
 /// The evaluations of the run folder at `folder`; none where accuracy was not evaluated.
@@ -119,7 +99,7 @@ fn read_file(folder: &Path, name: &'static str) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
-fn open_file(folder: &Path, name: &'static str) -> Result<File, StoreError> {
+pub(super) fn open_file(folder: &Path, name: &'static str) -> Result<File, StoreError> {
     fs::metadata(folder).map_err(StoreError::io("read", folder))?;
     let path = folder.join(name);
     File::open(&path).map_err(|source| match source.kind() {
@@ -130,7 +110,7 @@ fn open_file(folder: &Path, name: &'static str) -> Result<File, StoreError> {
     })
 }
 
-fn read_record(line: &[u8], number: usize, path: &Path) -> Result<Record, StoreError> {
+pub(super) fn read_record(line: &[u8], number: usize, path: &Path) -> Result<Record, StoreError> {
     let malformed = |reason: String| StoreError::MalformedRecord { path: path.into(), line: number, reason };
     let record = match serde_json::from_slice::<Record>(line) {
         Ok(record) if record.schema == record::SCHEMA => record,
@@ -182,6 +162,7 @@ fn other_schema(found: u32, path: &Path, known: u32) -> StoreError {
 mod tests {
     use super::*;
     use crate::record::sample;
+    use crate::store::RECORDS;
 
     fn folder_with(records: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();

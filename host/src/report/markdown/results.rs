@@ -70,6 +70,9 @@ fn cell_text(cell: &CellSummary, mode: Mode) -> String {
     if let Some(doubts) = doubts(cell) {
         lines.push(format!("*{doubts}*"));
     }
+    if let Some(imported) = &cell.imported {
+        lines.push(format!("imported from {}", markdown(&imported.tool)));
+    }
     if let Some(reasons) = kinds(&cell.degraded) {
         lines.push(format!("degraded: {reasons} of {} runs", count(cell.recorded)));
     }

@@ -1,6 +1,10 @@
 //! From a config to the runs it asks for, in the order they will be made. Pure: the same config and the same
 //! facts about its models give the same plan.
 
+mod shard;
+
+pub use shard::Shard;
+
 use crate::config::{Backend, Config, Model, Scenario};
 use crate::digest::hex;
 use crate::record::Mode;
@@ -83,6 +87,13 @@ impl Plan {
     pub fn runs(&self) -> u64 {
         self.groups.iter().map(|group| group.runs.len() as u64).sum()
     }
+
+    /// The part of it that is `shard`: every count-th group from the index-th on. All shards together are the plan.
+    #[must_use]
+    pub fn shard(self, shard: Shard) -> Self {
+        let groups = self.groups.into_iter().skip(shard.index as usize - 1).step_by(shard.count as usize);
+        Self { groups: groups.collect(), ..self }
+    }
 }
 
 /// The plan of `config`. `contexts` holds the most positions of a row of each model, by name, where it is known:
@@ -121,7 +132,7 @@ fn variants(config: &Config) -> Vec<(Mode, Option<bool>)> {
 }
 
 /// The last part of a path, without its folders; anything else as it is.
-fn file_name(path_or_name: &str) -> &str {
+pub(crate) fn file_name(path_or_name: &str) -> &str {
     if path_or_name.contains(':') {
         return path_or_name;
     }
@@ -237,6 +248,23 @@ mod tests {
         assert_eq!(all.len() as u64, plan.runs());
         let ids: HashSet<_> = plan.cells.iter().map(|c| &c.id).collect();
         assert_eq!(ids.len(), plan.cells.len());
+    }
+
+    #[test]
+    fn shards_are_the_plan_cut_up() {
+        let whole = plan(&config(), &BTreeMap::new());
+        for count in [1, 3, 8, 9] {
+            let shards: Vec<Plan> = (1..=count)
+                .map(|index| whole.clone().shard(format!("{index}/{count}").parse().unwrap()))
+                .collect();
+            assert!(shards.iter().all(|shard| shard.cells == whole.cells));
+            assert_eq!(shards.iter().map(Plan::runs).sum::<u64>(), whole.runs());
+            let mut groups: Vec<&Group> = shards.iter().flat_map(|shard| &shard.groups).collect();
+            let place = |group: &&Group| whole.groups.iter().position(|other| other == *group).unwrap();
+            groups.sort_by_key(place);
+            assert_eq!(groups, whole.groups.iter().collect::<Vec<_>>(), "{count} shards");
+        }
+        assert_eq!(whole.shard("9/9".parse().unwrap()).runs(), 0, "there are 8 groups");
     }
 
     #[test]
