@@ -123,6 +123,19 @@ fn who_is_not_shown_to_differ_shares_the_lead() {
 }
 
 #[test]
+fn what_is_imported_stands_beside_and_is_not_recommended() {
+    let from = crate::record::Imported { tool: "llama-bench".into(), ..crate::record::Imported::default() };
+    let elsewhere = |record: Record| Record { imported: Some(from.clone()), ..record };
+    let imported = runs("llama", &[1.0, 1.1, 0.9]).into_iter().map(elsewhere);
+    let alone = imported.clone().map(|record| Record { scenario: "n8".into(), cell: "n8".into(), ..record });
+    let records = runs("ort", &[10.0, 10.1, 9.9]).into_iter().chain(imported).chain(alone).collect();
+    let found = analysed(records, Vec::new());
+    let first = &found.recommendations[0];
+    assert_eq!((first.leaders.as_slice(), first.scenarios.len()), (&["ort".to_string()][..], 1));
+    assert_eq!(first.passed_over[0].reason, "measured by llama-bench, not here");
+}
+
+#[test]
 fn costs_follow_from_price_and_throughput() {
     let mut manifest = manifest(6);
     manifest.config =

@@ -138,11 +138,15 @@ impl<'a> Question<'a> {
         };
         let asked = cells.iter().filter(|cell| batch.is_none_or(|batch| cell.scenario.batch == batch));
         let cells: Vec<&CellSummary> = asked.copied().collect();
-        let mut scenarios: Vec<Scenario> = cells.iter().map(|cell| cell.scenario.clone()).collect();
+        // What nobody could run, or only another program measured, is no question that tells backends apart.
+        let telling = |cell: &&&CellSummary| cell.imported.is_none() && cell.ok >= LEAST_RUNS as u64;
+        let mut scenarios: Vec<Scenario> =
+            cells.iter().filter(telling).map(|cell| cell.scenario.clone()).collect();
         scenarios.sort();
         scenarios.dedup();
         let known = |cell: &&CellSummary| of != Use::LeastCost || cell.cost_per_million_tokens.is_some();
-        cells.iter().any(known).then_some(Self { of, call, scenarios, cells })
+        let asked = cells.iter().any(known) && !cells.is_empty();
+        asked.then_some(Self { of, call, scenarios, cells })
     }
 
     fn answer(&self, threshold: f64) -> Option<Recommendation> {
@@ -185,15 +189,31 @@ impl<'a> Question<'a> {
             Some(Verdict::Degraded) => return Some("its accuracy could not be evaluated".into()),
             _ => {}
         }
+        if let Some(imported) = cells.iter().find_map(|cell| cell.imported.as_ref()) {
+            return Some(format!("measured by {}, not here", imported.tool));
+        }
+        if cells.iter().all(|cell| cell.ok == 0) {
+            let mut kinds: Vec<&str> =
+                cells.iter().flat_map(|cell| cell.degraded.keys()).map(|kind| kind.name()).collect();
+            kinds.dedup();
+            return Some(format!("no ok run ({})", kinds.join(", ")));
+        }
         let measured = |scenario: &&Scenario| {
             cells.iter().any(|cell| cell.scenario == **scenario && cell.ok >= LEAST_RUNS as u64)
         };
         let short = self.scenarios.iter().filter(|scenario| !measured(scenario)).count();
         let all = self.scenarios.len();
-        (short > 0).then(|| format!("fewer than {LEAST_RUNS} ok runs in {short} of {all} scenarios"))
+        match all {
+            0 => Some(format!("fewer than {LEAST_RUNS} ok runs in every scenario")),
+            _ => {
+                (short > 0).then(|| format!("fewer than {LEAST_RUNS} ok runs in {short} of {all} scenarios"))
+            }
+        }
     }
 
     fn candidate(&self, backend: &str, cells: &[&CellSummary]) -> Option<Candidate> {
+        let asked = cells.iter().copied().filter(|cell| self.scenarios.contains(&cell.scenario));
+        let cells: Vec<&CellSummary> = asked.collect();
         let over = |value: fn(&CellSummary) -> Option<f64>| {
             let values: Option<Vec<f64>> = cells.iter().map(|cell| value(cell)).collect();
             geometric_mean(&values?)

@@ -18,7 +18,8 @@ pub(super) fn rules(analysis: &Analysis) -> Vec<String> {
         ),
         format!(
             "A backend is a candidate where the accuracy gate does not fail it and every scenario asked about has at least \
-             {LEAST_RUNS} ok runs. Degraded runs take part in nothing. Who is passed over is named with the reason."
+             {LEAST_RUNS} ok runs. Degraded runs take part in nothing; scenarios that no backend has enough runs of are left \
+             out; what another program measured is shown, not recommended. Who is passed over is named with the reason."
         ),
         format!(
             "The best figure leads. Another candidate shares the lead unless it is {threshold} or more apart and that is \
