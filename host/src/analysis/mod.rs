@@ -32,6 +32,7 @@ pub use group::{Call, Scenario};
 pub use observations::Observations;
 pub use payback::Payback;
 pub use rate::Rate;
+pub(crate) use run::tpot_ms;
 pub use recommendation::{Candidate, PassedOver, Recommendation, Use};
 pub use resources::Resources;
 pub use size_crossover::{SizeCrossover, SizePoint};

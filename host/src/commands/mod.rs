@@ -3,6 +3,7 @@
 mod artifacts;
 mod backends;
 mod chosen;
+mod compare;
 mod conformance;
 mod eval;
 mod one_off;
@@ -28,6 +29,7 @@ pub fn execute(cli: Cli) -> Result<(), AppError> {
         Command::Run(args) => run::execute(&args),
         Command::Eval(args) => eval::execute(&args),
         Command::Report(args) => report::execute(&args),
+        Command::Compare(args) => compare::execute(&args),
         Command::Prefill(args) => one_off::prefill(&args),
         Command::Generate(args) => one_off::generate(&args),
         Command::Logprobs(args) => one_off::logprobs(&args),
