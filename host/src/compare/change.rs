@@ -11,10 +11,10 @@ use super::sample::Sample;
 use super::worker::{MetricPair, Worker};
 use crate::stats::{CONFIDENCE, Interval, t_critical, t_two_sided};
 
-/// A change, as a logarithm of the ratio of means, with its 95% interval.
+/// A ratio of means, after over before, with its 95% interval.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Estimate {
-    pub(super) change: f64,
+    pub(super) ratio: f64,
     pub(super) ci95: Option<Interval>,
     /// Two-sided.
     p: f64,
@@ -35,10 +35,10 @@ pub(super) struct Evidence {
 
 /// Tests one metric of one cell of `worker`.
 pub(super) fn evidence(worker: &Worker<'_>, metric: Metric, samples: &(Sample, Sample)) -> Evidence {
-    let change = MetricPair::change(samples);
+    let ratio = MetricPair::ratio(samples);
     let errors = Errors::of(worker, metric, samples);
-    let level = level(worker, change, errors);
-    let siblings = against_siblings(worker, metric, change, errors);
+    let level = level(worker, ratio, errors);
+    let siblings = against_siblings(worker, metric, ratio, errors);
     match siblings {
         Some(found) if found.p < level.p => {
             let p = (2.0 * found.p).min(1.0);
@@ -64,20 +64,21 @@ impl Errors {
 }
 
 /// After against before: each side's squared error is that of its mean and that of its worker's level.
-fn level(worker: &Worker<'_>, change: f64, errors: Errors) -> Estimate {
-    let [before, after] = worker.pools(Metric::Latency);
+fn level(worker: &Worker<'_>, ratio: f64, errors: Errors) -> Estimate {
+    let [before, after] = worker.levels();
     let sides = [(before.variance + errors.before.0, before.df), (after.variance + errors.after.0, after.df)];
     let share = worker.share_change();
     // Competition makes a worker slower where its share falls, not where it rises.
-    let competition = if share * change < 0.0 { share * share } else { 0.0 };
-    estimate(change, sides, competition)
+    let competition = if share * ratio.ln() < 0.0 { share * share } else { 0.0 };
+    estimate(ratio, sides, competition)
 }
 
-fn against_siblings(worker: &Worker<'_>, metric: Metric, change: f64, errors: Errors) -> Option<Estimate> {
+fn against_siblings(worker: &Worker<'_>, metric: Metric, ratio: f64, errors: Errors) -> Option<Estimate> {
+    let change = ratio.ln();
     let own = (metric == Metric::Latency).then_some((change, errors.before.0 + errors.after.0));
     let (median, error) = worker.siblings.without(own)?;
     let beyond = change - median;
-    let mut found = estimate(beyond, [errors.before, errors.after], error);
+    let mut found = estimate(beyond.exp(), [errors.before, errors.after], error);
     if beyond * change <= 0.0 {
         // The others moved further the same way, or it stood still while they moved: not its own change.
         found.p = 1.0;
@@ -85,19 +86,35 @@ fn against_siblings(worker: &Worker<'_>, metric: Metric, change: f64, errors: Er
     Some(found)
 }
 
-/// Two sides of squared errors with degrees of freedom, and a third term without. Satterthwaite, "An Approximate
-/// Distribution of Estimates of Variance Components", Biometrics Bulletin 2 (1946).
-fn estimate(change: f64, sides: [(f64, f64); 2], known: f64) -> Estimate {
-    let sampled: f64 = sides.iter().map(|(error, _)| error).sum();
-    let spread = sides.iter().map(|(error, df)| (error / sampled).powi(2) / df).sum::<f64>();
-    let df = if sampled > 0.0 { 1.0 / spread } else { sides[0].1 + sides[1].1 };
-    let error = (sampled + known).sqrt();
+/// A ratio of means whose sides have squared relative errors with degrees of freedom, and a third error without, which
+/// falls on the slower side. Welch's t on the difference of means, with the degrees of freedom of Satterthwaite, "An
+/// Approximate Distribution of Estimates of Variance Components", Biometrics Bulletin 2 (1946); on the times themselves and
+/// not their logarithms, where a stall of many times a short run's length would have a small relative error.
+fn estimate(ratio: f64, [before, after]: [(f64, f64); 2], known: f64) -> Estimate {
+    let (slow_before, slow_after) = if ratio < 1.0 { (known, 0.0) } else { (0.0, known) };
+    let errors = (before.0 + slow_before, after.0 + slow_after);
+    let parts = [(before.0, before.1), (after.0 * ratio * ratio, after.1)];
+    let sampled = parts[0].0 + parts[1].0;
+    let df = if sampled > 0.0 {
+        1.0 / parts.iter().map(|(part, df)| (part / sampled).powi(2) / df).sum::<f64>()
+    } else {
+        before.1 + after.1
+    };
+    let error = (errors.0 + errors.1 * ratio * ratio).sqrt();
     if error == 0.0 {
         // Values that never vary: any difference is one.
-        let ci95 = Some(Interval { low: change, high: change });
-        return Estimate { change, ci95, p: if change == 0.0 { 1.0 } else { 0.0 } };
+        let ci95 = Some(Interval { low: ratio, high: ratio });
+        return Estimate { ratio, ci95, p: if ratio == 1.0 { 1.0 } else { 0.0 } };
     }
-    let half = t_critical(CONFIDENCE, df).map(|critical| critical * error);
-    let p = t_two_sided(change / error, df).unwrap_or(1.0);
-    Estimate { change, ci95: half.and_then(|half| Interval::around(change, half)), p }
+    let ci95 = t_critical(CONFIDENCE, df).and_then(|critical| fieller(ratio, errors, critical));
+    Estimate { ratio, ci95, p: t_two_sided((ratio - 1.0) / error, df).unwrap_or(1.0) }
+}
+
+/// The ratios that the test does not reject; none where they have no end. Fieller, "Some Problems in Interval Estimation",
+/// Journal of the Royal Statistical Society B 16 (1954).
+fn fieller(ratio: f64, (before, after): (f64, f64), critical: f64) -> Option<Interval> {
+    let (g, h) = (critical * critical * before, critical * critical * after);
+    let root = (g + h - g * h).max(0.0).sqrt();
+    let bounded = g < 1.0;
+    bounded.then(|| Interval { low: (ratio * (1.0 - root) / (1.0 - g)).max(0.0), high: ratio * (1.0 + root) / (1.0 - g) })
 }

@@ -5,7 +5,7 @@ use super::change::{Estimate, Evidence, evidence};
 use super::environment;
 use super::notes::notes;
 use super::outcome::{
-    BackendChange, CellChange, CellName, CellRuns, Comparison, Failure, FailureKind, Health, MetricChange,
+    BackendChange, CellChange, CellName, CellRuns, ChangeTest, Comparison, Failure, FailureKind, Health, MetricChange,
     Settings, SiblingChange, Side, Verdict,
 };
 use super::pairing::{BackendPair, Paired, pair};
@@ -117,7 +117,7 @@ fn metric_change(of: &MetricPair, found: Option<(Evidence, f64)>, settings: Sett
         after,
         change: means.map(|(before, after)| after / before - 1.0),
         change_ci95: found.and_then(|(evidence, _)| as_shares(&evidence.level)),
-        beyond_siblings: siblings.map(|of| SiblingChange { change: of.change.exp_m1(), ci95: as_shares(&of) }),
+        beyond_siblings: siblings.map(|of| SiblingChange { change: of.ratio - 1.0, ci95: as_shares(&of) }),
         test: found.map(|(evidence, _)| evidence.test),
         p: found.map(|(evidence, _)| evidence.p),
         p_adjusted: found.map(|(_, p)| p),
@@ -127,9 +127,8 @@ fn metric_change(of: &MetricPair, found: Option<(Evidence, f64)>, settings: Sett
 }
 
 fn as_shares(estimate: &Estimate) -> Option<Interval> {
-    let ci95 = estimate.ci95?;
-    Some(Interval { low: ci95.low.exp_m1(), high: ci95.high.exp_m1() })
-        .filter(|of| of.low.is_finite() && of.high.is_finite())
+    let Interval { low, high } = estimate.ci95?;
+    Some(Interval { low: low - 1.0, high: high - 1.0 }).filter(|of| of.low.is_finite() && of.high.is_finite())
 }
 
 fn verdict(evidence: &Evidence, p_adjusted: f64, settings: Settings) -> Verdict {
@@ -188,26 +187,25 @@ fn failures(cells: &[CellChange], settings: Settings) -> Vec<Failure> {
 }
 
 impl Evidence {
-    /// What is claimed, as a share: where the other cells decide, the smaller of both estimates.
+    /// What is claimed, as a share.
     fn size(&self) -> f64 {
-        let size = match (self.test, self.siblings) {
-            (super::outcome::ChangeTest::Siblings, Some(found)) if found.change.abs() < self.level.change.abs() => {
-                found.change
-            }
-            _ => self.level.change,
-        };
-        size.exp_m1()
+        claimed(self.test, self.level.ratio - 1.0, self.siblings.map(|found| found.ratio - 1.0))
     }
 }
 
 impl MetricChange {
-    /// As the verdict takes it; 0 where there is none.
+    /// What is claimed, as a share; 0 where nothing is.
     fn size(&self) -> f64 {
-        let change = self.change.unwrap_or_default();
-        match (self.test, self.beyond_siblings) {
-            (Some(super::outcome::ChangeTest::Siblings), Some(found)) if found.change.abs() < change.abs() => found.change,
-            _ => change,
-        }
+        let (change, siblings) = (self.change.unwrap_or_default(), self.beyond_siblings.map(|of| of.change));
+        self.test.map_or(0.0, |test| claimed(test, change, siblings))
+    }
+}
+
+/// Where the other cells decide, the smaller of both estimates.
+fn claimed(test: ChangeTest, change: f64, siblings: Option<f64>) -> f64 {
+    match siblings {
+        Some(beyond) if test == ChangeTest::Siblings && beyond.abs() < change.abs() => beyond,
+        _ => change,
     }
 }
 

@@ -26,7 +26,7 @@ impl Siblings {
     pub(super) fn of(pairs: &[Pair<'_>], [before, after]: [Pool; 2]) -> Self {
         let error = |(a, b): &(Sample, Sample)| a.error(before).0 + b.error(after).0;
         let samples = || pairs.iter().filter_map(|pair| pair.metric(Metric::Latency));
-        let mut changes: Vec<f64> = samples().map(MetricPair::change).collect();
+        let mut changes: Vec<f64> = samples().map(|of| MetricPair::ratio(of).ln()).collect();
         changes.sort_by(f64::total_cmp);
         let middle = quantile(&changes, 0.5).unwrap_or_default();
         let deviations: Vec<f64> = changes.iter().map(|change| (change - middle).abs()).collect();
@@ -38,8 +38,8 @@ impl Siblings {
         quantile(&self.changes, 0.5)
     }
 
-    /// The median of all but one cell, which changed by `own` with a squared error of `own_error`, and the squared standard
-    /// error of that median: pi/2 times that of a mean, from the cells' errors or their spread, whichever says more.
+    /// The median of all but one cell, given its change and squared error, and the squared error with which it predicts that
+    /// cell: what the others are spread beyond their own errors, and the median's error, pi/2 times that of a mean.
     pub(super) fn without(&self, own: Option<(f64, f64)>) -> Option<(f64, f64)> {
         let others = self.changes.len() - usize::from(own.is_some());
         if others < LEAST {
@@ -49,6 +49,7 @@ impl Siblings {
         let at = |index: usize| self.changes[if skipped.is_some_and(|own| index >= own) { index + 1 } else { index }];
         let median = (at((others - 1) / 2) + at(others / 2)) / 2.0;
         let errors = (self.errors - own.map_or(0.0, |(_, error)| error)).max(0.0) / others as f64;
-        Some((median, PI / 2.0 * errors.max(self.spread) / others as f64))
+        let beyond = (self.spread - errors).max(0.0);
+        Some((median, beyond + PI / 2.0 * errors.max(self.spread) / others as f64))
     }
 }

@@ -44,9 +44,9 @@ impl<'a> Pair<'a> {
 }
 
 impl MetricPair {
-    /// ln(mean after / mean before).
-    pub(super) fn change((before, after): &(Sample, Sample)) -> f64 {
-        (after.mean / before.mean).ln()
+    /// Mean after over mean before.
+    pub(super) fn ratio((before, after): &(Sample, Sample)) -> f64 {
+        after.mean / before.mean
     }
 }
 
@@ -75,6 +75,11 @@ impl<'a> Worker<'a> {
 
     pub(super) fn pools(&self, metric: Metric) -> [Pool; 2] {
         self.pools.iter().find(|(of, _)| *of == metric).map(|(_, pools)| *pools).unwrap_or_default()
+    }
+
+    /// How much the worker's level is held to vary, before and after: as a single run's latency does.
+    pub(super) fn levels(&self) -> [Pool; 2] {
+        self.pools(Metric::Latency)
     }
 
     /// ln of the change of the share of the processor, where competition can have caused it.
