@@ -42,7 +42,9 @@ mod tests {
 
     #[test]
     fn a_percentage_has_its_sign() {
-        for (text, share) in [("5%", Some(0.05)), ("0%", Some(0.0)), ("12.5 %", Some(0.125)), ("1000%", Some(10.0))] {
+        for (text, share) in
+            [("5%", Some(0.05)), ("0%", Some(0.0)), ("12.5 %", Some(0.125)), ("1000%", Some(10.0))]
+        {
             assert_eq!(percent(text).ok(), share, "{text}");
         }
         for text in ["5", "0.05", "-1%", "NaN%", "inf%", "1001%", "%", "five%", ""] {

@@ -46,15 +46,13 @@ pub enum Command {
     #[command(after_help = "Example:\n  inferhost report runs/quickstart-20261120-160000")]
     Report(ReportArgs),
     /// Compare the same cells of run folders: another runtime version, another machine
-    #[command(
-        after_help = "Examples:\n  inferhost compare runs/before runs/after\n  \
+    #[command(after_help = "Examples:\n  inferhost compare runs/before runs/after\n  \
         inferhost compare runs/main runs/branch --markdown --fail-above 10%\n  \
         inferhost compare runs/both runs/both --backend ort-1.30=ort-1.31\n\n\
         A change is a claim where it is significant (Holm over all tests: at most 5% of comparisons of two runs of the \
         same have any) and at least --threshold.\n\n\
         Exit codes: 0 no regression, 1 a cell is significantly slower by more than --fail-above or has degraded runs where \
-        it had none, 2 bad input."
-    )]
+        it had none, 2 bad input.")]
     Compare(CompareArgs),
     /// Run prompts through a model once and print the last position's logits
     #[command(after_help = "Example:\n  inferhost prefill --plugin candle --model synthetic:tiny-gpt2 \

@@ -1,7 +1,7 @@
 //! `inferhost compare`: two and more run folders, cell by cell.
 
 use crate::cli::CompareArgs;
-use crate::compare::{Compared, CompareError, Settings, compare, markdown, terminal};
+use crate::compare::{CompareError, Compared, Settings, compare, markdown, terminal};
 use crate::error::AppError;
 use crate::output::{print, print_json};
 use crate::report::Layout;

@@ -116,5 +116,8 @@ fn fieller(ratio: f64, (before, after): (f64, f64), critical: f64) -> Option<Int
     let (g, h) = (critical * critical * before, critical * critical * after);
     let root = (g + h - g * h).max(0.0).sqrt();
     let bounded = g < 1.0;
-    bounded.then(|| Interval { low: (ratio * (1.0 - root) / (1.0 - g)).max(0.0), high: ratio * (1.0 + root) / (1.0 - g) })
+    bounded.then(|| Interval {
+        low: (ratio * (1.0 - root) / (1.0 - g)).max(0.0),
+        high: ratio * (1.0 + root) / (1.0 - g),
+    })
 }

@@ -22,7 +22,11 @@ pub(super) fn differences(before: &Folder, after: &Folder, backends: &[(&str, &s
     for (first, second) in backends {
         let entry = |of: &Manifest, name: &str| of.backends.iter().find(|entry| entry.name == name).cloned();
         let (x, y) = (entry(a, first).unwrap_or_default(), entry(b, second).unwrap_or_default());
-        let of = if first == second { format!("backend {first}") } else { format!("backend {first}, then {second}") };
+        let of = if first == second {
+            format!("backend {first}")
+        } else {
+            format!("backend {first}, then {second}")
+        };
         found.facts(&of, plugin(&x), plugin(&y));
         found.values(&of, &x.options, &y.options);
         found.facts(&of, sessions(&x), sessions(&y));
@@ -34,11 +38,13 @@ pub(super) fn differences(before: &Folder, after: &Folder, backends: &[(&str, &s
 /// Whether both sides of a worker were meant to use the processor alike: on the CPU, with the same threads and options,
 /// on as many cores.
 pub(super) fn same_cpu_use(a: &Folder, b: &Folder, model: &str, before: &str, after: &str) -> bool {
-    let entry = |of: &Folder, name: &str| of.manifest.backends.iter().find(|entry| entry.name == name).cloned();
+    let entry =
+        |of: &Folder, name: &str| of.manifest.backends.iter().find(|entry| entry.name == name).cloned();
     let (Some(x), Some(y)) = (entry(a, before), entry(b, after)) else { return true };
     let (first, second) = (x.session.get(model), y.session.get(model));
     let threads = |session: Option<&inferhost_plugin_api::SessionInfo>| session.and_then(|info| info.threads);
-    let on_cpu = [first, second].into_iter().flatten().all(|info| info.device.is_empty() || info.device == "cpu");
+    let on_cpu =
+        [first, second].into_iter().flatten().all(|info| info.device.is_empty() || info.device == "cpu");
     let cores = |of: &Folder| of.manifest.machine.available_cores;
     on_cpu && threads(first) == threads(second) && x.options == y.options && cores(a) == cores(b)
 }
@@ -55,7 +61,8 @@ impl Found {
         let names: Vec<&String> = before.iter().chain(&after).map(|(what, _)| what).collect();
         let mut seen = BTreeSet::new();
         for what in names.into_iter().filter(|what| seen.insert(what.as_str())) {
-            let value = |facts: &Facts| facts.iter().find(|(name, _)| name == what).and_then(|(_, v)| v.clone());
+            let value =
+                |facts: &Facts| facts.iter().find(|(name, _)| name == what).and_then(|(_, v)| v.clone());
             let (before, after) = (value(&before), value(&after));
             if before != after {
                 self.differences.push(Difference { of: of.into(), what: what.clone(), before, after });
@@ -93,7 +100,10 @@ impl Found {
         let warning = |d: &Difference| {
             let change = format!("{} -> {}", text(&d.before), text(&d.after));
             if is_weights(d) && d.before.is_some() && d.after.is_some() {
-                Some(format!("{} is not the same model: SHA-256 {change}. Its figures are of different work.", d.of))
+                Some(format!(
+                    "{} is not the same model: SHA-256 {change}. Its figures are of different work.",
+                    d.of
+                ))
             } else if is_work(d) {
                 Some(format!("the runs are not the same work: {} {change}.", d.what))
             } else {
@@ -175,7 +185,9 @@ fn sessions(entry: &BackendEntry) -> Facts {
         fact("precision", Some(info.precision.clone()));
         fact("threads", info.threads.map(|n| n.to_string()));
         // Where files lie is told by the library above and the artifact's own hash.
-        for (key, value) in info.details.iter().filter(|(key, _)| !matches!(key.as_str(), "graph" | "library")) {
+        for (key, value) in
+            info.details.iter().filter(|(key, _)| !matches!(key.as_str(), "graph" | "library"))
+        {
             fact(key, Some(value.clone()));
         }
     }

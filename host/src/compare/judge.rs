@@ -5,8 +5,8 @@ use super::change::{Estimate, Evidence, evidence};
 use super::environment;
 use super::notes::notes;
 use super::outcome::{
-    BackendChange, CellChange, CellName, CellRuns, ChangeTest, Comparison, Failure, FailureKind, Health, MetricChange,
-    Settings, SiblingChange, Side, Verdict,
+    BackendChange, CellChange, CellName, CellRuns, ChangeTest, Comparison, Failure, FailureKind, Health,
+    MetricChange, Settings, SiblingChange, Side, Verdict,
 };
 use super::pairing::{BackendPair, Paired, pair};
 use super::worker::{MetricPair, Pair, Worker};
@@ -212,8 +212,7 @@ fn claimed(test: ChangeTest, change: f64, siblings: Option<f64>) -> f64 {
 fn backends(cells: &[CellChange], pairs: &[(&str, &str)]) -> Vec<BackendChange> {
     let of = |&(before, after): &(&str, &str)| {
         let own = || cells.iter().filter(|cell| cell.cell.backend == before);
-        let ratios: Vec<f64> =
-            own().filter_map(|cell| Some(1.0 + cell.metrics.first()?.change?)).collect();
+        let ratios: Vec<f64> = own().filter_map(|cell| Some(1.0 + cell.metrics.first()?.change?)).collect();
         let says = |cell: &CellChange, verdict| cell.metrics.iter().any(|metric| metric.verdict == verdict);
         let slower = |cell: &&CellChange| says(cell, Verdict::Slower);
         BackendChange {
@@ -236,7 +235,8 @@ struct Order<'a> {
 
 impl<'a> Order<'a> {
     fn of(folder: &'a Folder) -> Self {
-        let rank = |names: Vec<&'a str>| names.into_iter().enumerate().map(|(rank, name)| (name, rank)).collect();
+        let rank =
+            |names: Vec<&'a str>| names.into_iter().enumerate().map(|(rank, name)| (name, rank)).collect();
         let models = folder.manifest.models.iter().map(|model| model.name.as_str()).collect();
         Self { models: rank(models), backends: rank(folder.backends()) }
     }

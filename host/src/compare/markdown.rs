@@ -1,6 +1,8 @@
 //! A comparison for a pull request: the verdict, what changed, and the rest folded away.
 
-use super::outcome::{CellChange, CellName, Compared, Comparison, Environment, Health, MetricChange, Settings};
+use super::outcome::{
+    CellChange, CellName, Compared, Comparison, Environment, Health, MetricChange, Settings,
+};
 use super::words::{
     self, METHOD, change, effect, has_mark, headline, interval, known, lost, mean, p, verdict, with_health,
 };
@@ -56,14 +58,24 @@ fn table(header: &[&str], left: usize, rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let rule: Vec<&str> = (0..header.len()).map(|column| if column < left { "---" } else { "---:" }).collect();
+    let rule: Vec<&str> =
+        (0..header.len()).map(|column| if column < left { "---" } else { "---:" }).collect();
     let rows: String = rows.iter().map(|row| format!("| {} |\n", row.join(" | "))).collect();
     format!("| {} |\n| {} |\n{rows}\n", header.join(" | "), rule.join(" | "))
 }
 
 const HEADER: [&str; 11] = [
-    "model", "backend", "call", "scenario", "metric", "before, ms (n)", "after, ms (n)", "change", "95% interval",
-    "p (Holm), test", "verdict",
+    "model",
+    "backend",
+    "call",
+    "scenario",
+    "metric",
+    "before, ms (n)",
+    "after, ms (n)",
+    "change",
+    "95% interval",
+    "p (Holm), test",
+    "verdict",
 ];
 
 fn changed(of: &Comparison, settings: Settings) -> String {
@@ -123,7 +135,8 @@ fn health(of: &Comparison) -> String {
         .iter()
         .flat_map(|(health, word)| with_health(of, *health).map(move |cell| (cell, *word)))
         .map(|(cell, word)| {
-            let message = cell.after.message.as_deref().or(cell.before.message.as_deref()).unwrap_or_default();
+            let message =
+                cell.after.message.as_deref().or(cell.before.message.as_deref()).unwrap_or_default();
             vec![
                 escaped(&words::cell(&cell.cell, cell.backend_after.as_deref())),
                 format!("**{word}**"),
@@ -148,7 +161,11 @@ fn environment(of: &Environment) -> String {
         .iter()
         .map(|of| vec![escaped(&of.of), escaped(&of.what), value(&of.before), value(&of.after)])
         .collect();
-    if rows.is_empty() { "Nothing known differs.\n\n".into() } else { table(&["", "", "before", "after"], 4, &rows) }
+    if rows.is_empty() {
+        "Nothing known differs.\n\n".into()
+    } else {
+        table(&["", "", "before", "after"], 4, &rows)
+    }
 }
 
 fn backends(of: &Comparison) -> String {
@@ -157,7 +174,13 @@ fn backends(of: &Comparison) -> String {
         .iter()
         .map(|of| {
             let [cells, slower, faster] = [of.cells, of.slower, of.faster].map(|count| count.to_string());
-            vec![backend(&of.backend, of.backend_after.as_deref()), ratio(of.latency_ratio), cells, slower, faster]
+            vec![
+                backend(&of.backend, of.backend_after.as_deref()),
+                ratio(of.latency_ratio),
+                cells,
+                slower,
+                faster,
+            ]
         })
         .collect();
     table(&["backend", "latency after / before, geometric mean", "cells", "slower", "faster"], 1, &rows)

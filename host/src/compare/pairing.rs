@@ -62,7 +62,8 @@ pub(super) fn pair<'a>(
         }
     }
     let new = second.cells.iter().map(|cell| &cell.name);
-    let new = new.filter(|name| places.contains_key(name) && asked(&name.backend, &|pair| &pair.after, named));
+    let new =
+        new.filter(|name| places.contains_key(name) && asked(&name.backend, &|pair| &pair.after, named));
     let paired = Paired { both, gone, new: new.collect(), backends };
     if paired.both.is_empty() {
         return Err(CompareError::NothingInCommon {

@@ -46,7 +46,9 @@ impl Siblings {
             return None;
         }
         let skipped = own.and_then(|(change, _)| self.changes.iter().position(|other| *other == change));
-        let at = |index: usize| self.changes[if skipped.is_some_and(|own| index >= own) { index + 1 } else { index }];
+        let at = |index: usize| {
+            self.changes[if skipped.is_some_and(|own| index >= own) { index + 1 } else { index }]
+        };
         let median = (at((others - 1) / 2) + at(others / 2)) / 2.0;
         let errors = (self.errors - own.map_or(0.0, |(_, error)| error)).max(0.0) / others as f64;
         let beyond = (self.spread - errors).max(0.0);

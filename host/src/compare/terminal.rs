@@ -34,7 +34,10 @@ fn section(of: &Comparison, settings: Settings, layout: Layout) -> String {
             text.push_str(&print(&changes(cells, settings, layout)));
         }
     }
-    text.push_str(&format!("\nmean ms (n); change of the mean with its 95% interval; g: Hedges' g; {METHOD} ({}", of.tests));
+    text.push_str(&format!(
+        "\nmean ms (n); change of the mean with its 95% interval; g: Hedges' g; {METHOD} ({}",
+        of.tests
+    ));
     text.push_str(")\n");
     if has_mark(of) {
         text.push_str(&format!("{}\n", words::MARK));
@@ -70,7 +73,18 @@ fn environment(of: &Environment, layout: Layout) -> String {
 
 fn changes(cells: &[CellChange], settings: Settings, layout: Layout) -> Table {
     let mut table = layout.table();
-    table.set_header(["scenario", "backend", "metric", "before", "after", "change", "95% interval", "p (Holm)", "g", "verdict"]);
+    table.set_header([
+        "scenario",
+        "backend",
+        "metric",
+        "before",
+        "after",
+        "change",
+        "95% interval",
+        "p (Holm)",
+        "g",
+        "verdict",
+    ]);
     for cell in cells {
         let scenario = format!("{} {}", one_line(&cell.cell.scenario.name), cell.cell.scenario.shape());
         for (index, metric) in cell.metrics.iter().enumerate() {
@@ -104,10 +118,19 @@ fn backend(cell: &CellChange) -> String {
 /// Latency over all cells of each backend.
 fn backends(of: &Comparison, layout: Layout) -> String {
     let mut table = layout.table();
-    table.set_header(["backend, pooled", "latency after / before, geometric mean", "cells", "slower", "faster"]);
+    table.set_header([
+        "backend, pooled",
+        "latency after / before, geometric mean",
+        "cells",
+        "slower",
+        "faster",
+    ]);
     for backend in &of.backends {
         let name = one_line(&backend.backend);
-        let name = backend.backend_after.as_ref().map_or(name.clone(), |after| format!("{name} -> {}", one_line(after)));
+        let name = backend
+            .backend_after
+            .as_ref()
+            .map_or(name.clone(), |after| format!("{name} -> {}", one_line(after)));
         let counts = [backend.cells, backend.slower, backend.faster].map(|count| count.to_string());
         let [cells, slower, faster] = counts;
         table.add_row([name, ratio(backend.latency_ratio), cells, slower, faster]);
@@ -126,7 +149,8 @@ fn health(of: &Comparison) -> String {
         for cell in with_health(of, health) {
             let name = one_line(&words::cell(&cell.cell, cell.backend_after.as_deref()));
             let message = cell.after.message.as_ref().or(cell.before.message.as_ref());
-            let message = message.map_or(String::new(), |message| format!(": {}", clipped(message, MESSAGE_LIMIT)));
+            let message =
+                message.map_or(String::new(), |message| format!(": {}", clipped(message, MESSAGE_LIMIT)));
             let runs = format!("{}, then {}", lost(&cell.before), lost(&cell.after));
             text.push_str(&format!("{word}: {name}: {runs}{message}\n"));
         }

@@ -1,7 +1,8 @@
 //! Figures and sentences that every output has alike.
 
 use super::outcome::{
-    CellChange, CellRuns, ChangeTest, Comparison, Failure, FailureKind, Health, MetricChange, Settings, Verdict,
+    CellChange, CellRuns, ChangeTest, Comparison, Failure, FailureKind, Health, MetricChange, Settings,
+    Verdict,
 };
 use crate::report::figure::{NONE, figure, p_value};
 use crate::stats::{Interval, Summary};
@@ -37,7 +38,8 @@ pub(super) fn change(of: &MetricChange) -> String {
 /// The interval of the test that decides: where that is the one against siblings, marked as such.
 pub(super) fn interval(of: &MetricChange) -> String {
     let text = |of: Interval| format!("{} to {}", signed(of.low), signed(of.high));
-    let siblings = of.beyond_siblings.and_then(|of| of.ci95).filter(|_| of.test == Some(ChangeTest::Siblings));
+    let siblings =
+        of.beyond_siblings.and_then(|of| of.ci95).filter(|_| of.test == Some(ChangeTest::Siblings));
     match siblings {
         Some(ci95) => format!("{} †", text(ci95)),
         None => of.change_ci95.map_or_else(|| NONE.into(), text),
@@ -123,9 +125,12 @@ pub(super) fn headline(of: &Comparison, settings: Settings) -> String {
     let mut text = format!("{} cells by latency: {}", of.cells.len(), counted.join(", "));
     let newly = with_health(of, Health::NewlyDegraded).count();
     let healed = with_health(of, Health::NoLongerDegraded).count();
-    for (count, what) in
-        [(newly, "newly degraded"), (healed, "no longer degraded"), (of.new.len(), "new"), (of.gone.len(), "gone")]
-    {
+    for (count, what) in [
+        (newly, "newly degraded"),
+        (healed, "no longer degraded"),
+        (of.new.len(), "new"),
+        (of.gone.len(), "gone"),
+    ] {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));
         }

@@ -85,7 +85,9 @@ impl<'a> Worker<'a> {
     /// ln of the change of the share of the processor, where competition can have caused it.
     pub(super) fn share_change(&self) -> f64 {
         match self.shares.filter(|(a, b)| self.same_cpu_use && a.max(*b) >= BUSY) {
-            Some((before, after)) => (after / before).ln().clamp(-MOST_COMPETITION.ln(), MOST_COMPETITION.ln()),
+            Some((before, after)) => {
+                (after / before).ln().clamp(-MOST_COMPETITION.ln(), MOST_COMPETITION.ln())
+            }
             None => 0.0,
         }
     }
