@@ -6,6 +6,7 @@
 //! - `prepare`: artifacts of every precision against their models; the artifact cache
 //! - `resume`: workers and hosts killed at random moments, Ctrl-C, two hosts on one folder
 //! - `mistakes`: what a user can get wrong, and the one line that says so
+//! - `compare`: planted regressions found in run folders, and noise not taken for one
 //! - `configs`: every config in the repository
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
@@ -17,6 +18,7 @@
 )]
 
 mod accuracy;
+mod compare;
 mod configs;
 mod faults;
 mod growth;

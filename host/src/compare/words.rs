@@ -35,21 +35,23 @@ pub(super) fn change(of: &MetricChange) -> String {
     of.change.map_or_else(|| NONE.into(), signed)
 }
 
-/// The interval of the test that decides: where that is the one against siblings, marked as such.
+/// The interval of the change; of a claim that rests on the test against siblings, that one, marked as such.
 pub(super) fn interval(of: &MetricChange) -> String {
     let text = |of: Interval| format!("{} to {}", signed(of.low), signed(of.high));
-    let siblings =
-        of.beyond_siblings.and_then(|of| of.ci95).filter(|_| of.test == Some(ChangeTest::Siblings));
+    let siblings = of.beyond_siblings.and_then(|of| of.ci95).filter(|_| is_marked(of));
     match siblings {
         Some(ci95) => format!("{} †", text(ci95)),
         None => of.change_ci95.map_or_else(|| NONE.into(), text),
     }
 }
 
+fn is_marked(of: &MetricChange) -> bool {
+    of.verdict.is_change() && of.test == Some(ChangeTest::Siblings)
+}
+
 /// Whether any interval bears the mark.
 pub(super) fn has_mark(comparison: &Comparison) -> bool {
-    let metrics = || comparison.cells.iter().flat_map(|cell| &cell.metrics);
-    metrics().any(|metric| metric.test == Some(ChangeTest::Siblings))
+    comparison.cells.iter().flat_map(|cell| &cell.metrics).any(is_marked)
 }
 
 /// What the mark means.
