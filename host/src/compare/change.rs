@@ -6,7 +6,7 @@
 //! `scripts/bench/aa.py` measures what that assumption is worth. A second test needs no assumption on levels: a cell against
 //! the other cells of its worker, whose level is the same.
 
-use super::outcome::{ChangeTest, Metric};
+use super::metric::{ChangeTest, Metric};
 use super::sample::Sample;
 use super::worker::{MetricPair, Worker};
 use crate::stats::{CONFIDENCE, Interval, t_critical, t_two_sided};

@@ -3,10 +3,10 @@
 use super::cells::{Cell, Folder};
 use super::change::{Estimate, Evidence, evidence};
 use super::environment;
+use super::metric::{ChangeTest, MetricChange, SiblingChange, Verdict};
 use super::notes::notes;
 use super::outcome::{
-    BackendChange, CellChange, CellName, CellRuns, ChangeTest, Comparison, Failure, FailureKind, Health,
-    MetricChange, Settings, SiblingChange, Side, Verdict,
+    BackendChange, CellChange, CellName, CellRuns, Comparison, Failure, FailureKind, Health, Settings, Side,
 };
 use super::pairing::{BackendPair, Paired, pair};
 use super::worker::{MetricPair, Pair, Worker};

@@ -1,8 +1,7 @@
 //! A comparison for a pull request: the verdict, what changed, and the rest folded away.
 
-use super::outcome::{
-    CellChange, CellName, Compared, Comparison, Environment, Health, MetricChange, Settings,
-};
+use super::metric::MetricChange;
+use super::outcome::{CellChange, CellName, Compared, Comparison, Environment, Health, Settings};
 use super::words::{
     self, METHOD, change, effect, has_mark, headline, interval, known, lost, mean, p, verdict, with_health,
 };

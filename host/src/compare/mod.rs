@@ -9,6 +9,7 @@ mod change;
 mod environment;
 mod judge;
 mod markdown;
+mod metric;
 mod notes;
 mod outcome;
 mod pairing;
@@ -22,9 +23,10 @@ mod worker;
 mod tests;
 
 pub use markdown::markdown;
+pub use metric::{ChangeTest, Metric, MetricChange, SiblingChange, Verdict};
 pub use outcome::{
     BackendChange, CellChange, CellName, CellRuns, Compared, Comparison, Difference, Environment, Failure,
-    FailureKind, Health, Metric, MetricChange, SCHEMA, Settings, SiblingChange, Side, Verdict,
+    FailureKind, Health, SCHEMA, Settings, Side,
 };
 pub use pairing::BackendPair;
 pub use terminal::terminal;

@@ -1,6 +1,6 @@
 //! How the other cells of the same worker moved: what they share with a cell is not the cell's own change.
 
-use super::outcome::Metric;
+use super::metric::Metric;
 use super::sample::{Pool, Sample};
 use super::worker::{MetricPair, Pair};
 use crate::stats::quantile;

@@ -104,7 +104,7 @@ fn one_cell_is_found_by_the_others_of_its_worker_where_the_whole_worker_moved() 
         .find(|cell| cell.cell.scenario.prompt_tokens == 24)
         .unwrap()
         .metrics[0];
-    assert_eq!(metric.test, Some(outcome::ChangeTest::Siblings));
+    assert_eq!(metric.test, Some(ChangeTest::Siblings));
     let beyond = metric.beyond_siblings.unwrap();
     assert!((beyond.change - 0.1).abs() < 0.011 && beyond.ci95.unwrap().low > 0.05, "{metric:?}");
 }

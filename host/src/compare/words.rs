@@ -1,9 +1,7 @@
 //! Figures and sentences that every output has alike.
 
-use super::outcome::{
-    CellChange, CellRuns, ChangeTest, Comparison, Failure, FailureKind, Health, MetricChange, Settings,
-    Verdict,
-};
+use super::metric::{ChangeTest, MetricChange, Verdict};
+use super::outcome::{CellChange, CellRuns, Comparison, Failure, FailureKind, Health, Settings};
 use crate::report::figure::{NONE, figure, p_value};
 use crate::stats::{Interval, Summary};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What the cells of one worker have in common: the level of its process, its minute and its share of the processor.
 
 use super::cells::Cell;
-use super::outcome::Metric;
+use super::metric::Metric;
 use super::sample::{Pool, Sample};
 use super::siblings::Siblings;
 use crate::stats::Summary;
