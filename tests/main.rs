@@ -8,6 +8,7 @@
 //! - `merge`: a plan run in shards and put together; run folders that do not belong together
 //! - `import`: results of other programs as records beside ours
 //! - `mistakes`: what a user can get wrong, and the one line that says so
+//! - `compare`: planted regressions found in run folders, and noise not taken for one
 //! - `configs`: every config in the repository
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
@@ -19,6 +20,7 @@
 )]
 
 mod accuracy;
+mod compare;
 mod configs;
 mod faults;
 mod growth;

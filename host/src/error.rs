@@ -13,7 +13,8 @@ const MESSAGE_LIMIT: usize = 1000;
 pub mod exit_code {
     /// Done. Degraded runs are results, not failures.
     pub const DONE: i32 = 0;
-    /// The host could not do its work: I/O, no worker process. Or `eval` found a backend that does not pass.
+    /// The host could not do its work: I/O, no worker process. Or `eval` found a backend that does not pass, or
+    /// `compare` a regression.
     pub const FAILED: i32 = 1;
     /// Something the user gave is wrong: command line, config, model, plugin, data. Nothing was run.
     pub const BAD_INPUT: i32 = 2;

@@ -41,6 +41,8 @@ pub mod analysis;
 
 pub mod report;
 
+pub mod compare;
+
 // The program around it: what is typed, done and shown.
 pub mod cli;
 pub mod commands;

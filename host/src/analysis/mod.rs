@@ -34,6 +34,7 @@ pub use payback::Payback;
 pub use rate::Rate;
 pub use recommendation::{Candidate, PassedOver, Recommendation, Use};
 pub use resources::Resources;
+pub(crate) use run::tpot_ms;
 pub use size_crossover::{SizeCrossover, SizePoint};
 pub use standing::{Pooled, Standing};
 pub use table::{Table, TableRow};

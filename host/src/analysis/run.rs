@@ -99,7 +99,8 @@ fn decode(record: &Record) -> Option<(f64, f64)> {
     (time > 0.0).then_some((time, steps as f64))
 }
 
-fn tpot_ms(record: &Record) -> Option<f64> {
+/// Milliseconds per token after the first; none where there is no second.
+pub(crate) fn tpot_ms(record: &Record) -> Option<f64> {
     decode(record).map(|(time, steps)| time / steps)
 }
 

@@ -59,7 +59,7 @@ impl TokenTimer {
 
     fn keep(&mut self, time: f64) {
         self.stride = self.stride.max(1);
-        if self.n % self.stride == 0 {
+        if self.n.is_multiple_of(self.stride) {
             if self.kept.len() == KEPT {
                 let mut index = 0;
                 self.kept.retain(|_| {
@@ -68,7 +68,7 @@ impl TokenTimer {
                 });
                 self.stride *= 2;
             }
-            if self.n % self.stride == 0 {
+            if self.n.is_multiple_of(self.stride) {
                 self.kept.push(time);
             }
         }

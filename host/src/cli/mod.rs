@@ -1,9 +1,11 @@
 //! The command line, as typed.
 
 mod artifacts;
+mod compare;
 mod folders;
 
 pub use artifacts::{ArtifactsAction, ArtifactsArgs, PrepareArgs};
+pub use compare::CompareArgs;
 pub use folders::{ImportArgs, MergeArgs, RunArgs};
 
 use crate::run::Isolation;
@@ -17,7 +19,7 @@ use std::path::PathBuf;
 #[command(name = "inferhost", version, arg_required_else_help = true)]
 #[command(
     after_help = "Example:\n  inferhost run configs/quickstart.toml --out runs/first && inferhost report runs/first\n\n\
-    Exit codes: 0 done, 1 failed (eval: a backend does not pass), 2 bad input, 3 the plugin failed, 130 interrupted."
+    Exit codes: 0 done, 1 failed (eval: a backend does not pass; compare: a regression), 2 bad input, 3 the plugin failed, 130 interrupted."
 )]
 pub struct Cli {
     /// What to do.
@@ -54,6 +56,15 @@ pub enum Command {
     #[command(after_help = "Examples:\n  inferhost import llama-bench.jsonl --out runs/older\n  \
         inferhost import benchmark_report.json --into runs/first --model gpt2-124m")]
     Import(ImportArgs),
+    /// Compare the same cells of run folders: another runtime version, another machine
+    #[command(after_help = "Examples:\n  inferhost compare runs/before runs/after\n  \
+        inferhost compare runs/main runs/branch --markdown --fail-above 10%\n  \
+        inferhost compare runs/both runs/both --backend ort-1.30=ort-1.31\n\n\
+        A change is a claim where it is significant (Holm over all tests: at most 5% of comparisons of two runs of the \
+        same have any) and at least --threshold.\n\n\
+        Exit codes: 0 no regression, 1 a cell is significantly slower by more than --fail-above or has degraded runs where \
+        it had none, 2 bad input.")]
+    Compare(CompareArgs),
     /// Run prompts through a model once and print the last position's logits
     #[command(after_help = "Example:\n  inferhost prefill --plugin candle --model synthetic:tiny-gpt2 \
         --tokens prompts.json --json")]

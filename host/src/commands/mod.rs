@@ -3,6 +3,7 @@
 mod artifacts;
 mod backends;
 mod chosen;
+mod compare;
 mod conformance;
 mod eval;
 mod import;
@@ -32,6 +33,7 @@ pub fn execute(cli: Cli) -> Result<(), AppError> {
         Command::Report(args) => report::execute(&args),
         Command::Merge(args) => merge::execute(&args),
         Command::Import(args) => import::execute(&args),
+        Command::Compare(args) => compare::execute(&args),
         Command::Prefill(args) => one_off::prefill(&args),
         Command::Generate(args) => one_off::generate(&args),
         Command::Logprobs(args) => one_off::logprobs(&args),

@@ -3,10 +3,10 @@
 use crate::stats::{Interval, Summary};
 
 /// What stands where there is no number.
-pub(super) const NONE: &str = "–";
+pub(crate) const NONE: &str = "–";
 
 /// A number, or [`NONE`].
-pub(super) fn figure(value: Option<f64>) -> String {
+pub(crate) fn figure(value: Option<f64>) -> String {
     value.filter(|value| value.is_finite()).map_or_else(|| NONE.into(), |value| fixed(value, decimals(value)))
 }
 
@@ -31,7 +31,7 @@ fn plus_minus(middle: Option<f64>, sd: Option<f64>) -> String {
 }
 
 /// How many times the baseline's.
-pub(super) fn ratio(value: Option<f64>) -> String {
+pub(crate) fn ratio(value: Option<f64>) -> String {
     match value.filter(|value| value.is_finite()) {
         Some(value) if value < 0.1 => format!("{}x", figure(Some(value))),
         Some(value) => format!("{}x", fixed(value, 2)),
@@ -50,7 +50,7 @@ pub(super) fn interval(of: Interval, text: impl Fn(f64) -> String) -> String {
 }
 
 /// `p 0.034`, `p 3.1e-9`.
-pub(super) fn p_value(p: f64) -> String {
+pub(crate) fn p_value(p: f64) -> String {
     match p {
         p if p < 1e-300 => "p < 1e-300".into(),
         p if p < 0.001 => format!("p {p:.1e}"),

@@ -8,7 +8,7 @@ mod answer;
 mod comparisons;
 mod crossing;
 mod csv;
-mod figure;
+pub(crate) mod figure;
 mod flag;
 mod markdown;
 mod resources;

@@ -42,7 +42,7 @@ impl Layout {
         Self::Terminal { width }
     }
 
-    fn table(self) -> TextTable {
+    pub(crate) fn table(self) -> TextTable {
         let mut table = TextTable::new();
         match self {
             Self::Terminal { width } => table
