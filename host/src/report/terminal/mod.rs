@@ -1,15 +1,15 @@
 //! The report on a terminal, or in a file or pipe where its width is not the terminal's.
 
+mod answer;
+
 use super::accuracy::{corpus, difference, kl, limit, perplexity, top1};
-use super::comparisons::ratio_with_interval;
 use super::figure::{NONE, figure, ratio, spread};
+use super::resources;
 use super::result::{headline, outputs, warnings};
-use super::{answer, crossing, resources};
 use crate::accuracy::{Evaluation, Verdict};
-use crate::analysis::{Accuracy, Analysis, CellSummary, DegradedGroup, Recommendation, SizeCrossover, Table};
+use crate::analysis::{Accuracy, Analysis, CellSummary, DegradedGroup, Table};
 use crate::manifest::Manifest;
 use crate::record::Mode;
-use crate::stats::Crossing;
 use crate::text::{clipped, one_line};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table as TextTable, TableStyle};
@@ -74,69 +74,9 @@ pub(super) fn terminal(manifest: &Manifest, analysis: &Analysis, layout: Layout)
     }
     text.push_str(&analysis.accuracy.as_ref().map_or(String::new(), |found| accuracy(found, layout)));
     text.push_str(&degraded(&analysis.degraded, layout));
-    text.push_str(&answers(analysis, layout));
-    text.push_str(&crossovers(&analysis.crossovers));
+    text.push_str(&answer::answers(analysis, layout));
+    text.push_str(&answer::crossovers(&analysis.crossovers));
     text
-}
-
-/// Which backend to use: the end of the report, where a reader of a terminal looks first.
-fn answers(analysis: &Analysis, layout: Layout) -> String {
-    if analysis.recommendations.is_empty() {
-        return String::new();
-    }
-    let mut table = layout.table();
-    table.set_header(["model", "for", "use", "measured", "next [95% CI]"]);
-    let mut passed_over: Vec<[String; 3]> = Vec::new();
-    for of in &analysis.recommendations {
-        table.add_row(answer_row(of, &analysis.settings.currency));
-        let reasons = of
-            .passed_over
-            .iter()
-            .map(|other| [one_line(&of.model), one_line(&other.backend), one_line(&other.reason)]);
-        passed_over.extend(reasons);
-    }
-    passed_over.dedup();
-    let mut reasons = layout.table();
-    reasons.set_header(["model", "passed over", "because"]);
-    let any = !passed_over.is_empty();
-    reasons.add_rows(passed_over);
-    let reasons = if any { format!("\n{}", print(&reasons)) } else { String::new() };
-    format!("\n{}{reasons}the rules behind this, intervals and tests: report.md\n", print(&table))
-}
-
-fn answer_row(of: &Recommendation, currency: &str) -> [String; 5] {
-    let measured = of.candidates.first().map(|best| {
-        let value = answer::value(of.use_case, best, currency);
-        format!("{value}, n = {}", best.n)
-    });
-    let next = of.candidates.get(1).map(|other| {
-        format!("{} {}", other.backend, ratio_with_interval(Some(other.ratio_to_best), other.ratio_ci95))
-    });
-    [
-        one_line(&of.model),
-        of.use_case.name().into(),
-        one_line(&answer::leaders(of)),
-        measured.map_or_else(|| NONE.into(), |text| one_line(&text)),
-        next.map_or_else(|| NONE.into(), |text| one_line(&text)),
-    ]
-}
-
-/// Those inside of what was measured; the others are only counted.
-fn crossovers(all: &[SizeCrossover]) -> String {
-    let inside = |of: &&SizeCrossover| matches!(of.fit.crossing, Crossing::Inside { .. });
-    let mut text = String::new();
-    for of in all.iter().filter(inside) {
-        let line = format!("crossover, {}: {}", of.call, crossing::sentence(of));
-        text.push_str(&(one_line(&line) + "\n"));
-    }
-    match all.iter().filter(|of| !inside(of)).count() {
-        0 => text,
-        others => {
-            text + &format!(
-                "no crossover over model size in {others} other pairs of backends and calls: report.md\n"
-            )
-        }
-    }
 }
 
 fn print(table: &TextTable) -> String {
