@@ -10,6 +10,7 @@ mod crossing;
 mod csv;
 pub(crate) mod figure;
 mod flag;
+mod losses;
 mod markdown;
 mod resources;
 mod result;

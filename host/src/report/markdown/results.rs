@@ -7,6 +7,7 @@ use crate::record::Mode;
 use crate::report::accuracy::mark;
 use crate::report::figure::{NONE, count, figure, ratio, spread};
 use crate::report::flag::doubts;
+use crate::report::losses::{Losses, losses};
 use crate::report::resources;
 use crate::report::result::kinds;
 use crate::text::{clipped, markdown};
@@ -105,12 +106,13 @@ pub(super) fn degraded(groups: &[DegradedGroup]) -> String {
     if groups.is_empty() {
         return String::new();
     }
-    let rows: Vec<Vec<String>> = groups.iter().map(degraded_row).collect();
-    let header = header(&["model", "backend", "call", "scenario", "kind", "stage", "first message", "runs"]);
-    format!("## Degraded runs\n\n{}", table(&header, 7, &rows))
+    let rows: Vec<Vec<String>> = losses(groups).iter().map(degraded_row).collect();
+    let header = header(&["model", "backend", "where", "kind", "stage", "first message", "runs"]);
+    format!("## Degraded runs\n\n{}", table(&header, 6, &rows))
 }
 
-fn degraded_row(group: &DegradedGroup) -> Vec<String> {
+fn degraded_row(of: &Losses<'_>) -> Vec<String> {
+    let group = of.first;
     let ending = match (group.signal, group.exit_code) {
         (Some(signal), _) => format!(" (signal {signal})"),
         (None, Some(code)) => format!(" (exit code {code})"),
@@ -119,12 +121,11 @@ fn degraded_row(group: &DegradedGroup) -> Vec<String> {
     vec![
         markdown(&group.model),
         markdown(&group.backend),
-        group.call.to_string(),
-        markdown(&group.scenario.name),
+        markdown(&of.place()),
         format!("`{}`", group.kind.name()),
         group.stage.name().into(),
         markdown(&clipped(&group.message, MESSAGE_LIMIT)) + &ending,
-        count(group.count),
+        count(of.runs),
     ]
 }
 

@@ -4,6 +4,7 @@ mod answer;
 
 use super::accuracy::{corpus, difference, kl, limit, perplexity, top1};
 use super::figure::{NONE, figure, ratio, spread};
+use super::losses::losses;
 use super::resources;
 use super::result::{headline, outputs, warnings};
 use crate::accuracy::{Evaluation, Verdict};
@@ -223,18 +224,19 @@ fn degraded(groups: &[DegradedGroup], layout: Layout) -> String {
     }
     let mut table = layout.table();
     table.set_header(["degraded", "runs", "kind", "first message"]);
-    for group in groups.iter().take(DEGRADED_LINES) {
-        let cell = format!("{} {} {} {}", group.model, group.backend, group.call, group.scenario.name);
+    let losses = losses(groups);
+    for of in losses.iter().take(DEGRADED_LINES) {
+        let cell = format!("{} {}: {}", of.first.model, of.first.backend, of.place());
         table.add_row([
             one_line(&cell),
-            group.count.to_string(),
-            format!("{} in {}", group.kind.name(), group.stage.name()),
-            clipped(&group.message, MESSAGE_LIMIT),
+            of.runs.to_string(),
+            format!("{} in {}", of.first.kind.name(), of.first.stage.name()),
+            clipped(&of.first.message, MESSAGE_LIMIT),
         ]);
     }
     let mut text = format!("\n{}", print(&table));
-    if groups.len() > DEGRADED_LINES {
-        text.push_str(&format!("and {} more, see report.md\n", groups.len() - DEGRADED_LINES));
+    if losses.len() > DEGRADED_LINES {
+        text.push_str(&format!("and {} more, see report.md\n", losses.len() - DEGRADED_LINES));
     }
     text
 }
