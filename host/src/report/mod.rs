@@ -12,6 +12,7 @@ pub(crate) mod figure;
 mod flag;
 mod losses;
 mod markdown;
+mod plot;
 mod resources;
 mod result;
 mod terminal;
