@@ -1,9 +1,10 @@
 //! The colours, once: as variables for the page, and as literal rules for files that stand alone (many viewers of SVG
 //! know no variables).
 //!
-//! The palette is Okabe and Ito's ("Color Universal Design", 2008), darkened for light paper and lightened for dark
-//! until every colour stands out from its paper by 3:1 and more (WCAG 2.2, 1.4.11). Series also differ by marker and
-//! dash, so that no reading depends on colour alone.
+//! The palette has the hues of Okabe and Ito's ("Color Universal Design", 2008) in lightnesses that stand out from
+//! their paper by 3:1 and more (WCAG 2.2, 1.4.11) and from each other: the first five by a CIELAB difference of 15 and
+//! more under protanopia, deuteranopia and tritanopia as Machado et al. (2009) simulate them. Series also differ by
+//! marker and dash, so that no reading depends on colour alone.
 
 /// A colour on light and on dark paper.
 pub(super) struct Tone {
@@ -15,16 +16,16 @@ const fn tone(light: &'static str, dark: &'static str) -> Tone {
     Tone { light, dark }
 }
 
-/// Blue, vermillion, green, purple, orange, sky, olive, grey.
+/// Blue, vermillion, green, purple, amber, deep or light blue, olive, grey.
 pub(super) const PALETTE: [Tone; 8] = [
-    tone("#0072b2", "#5aa9e6"),
-    tone("#c8501e", "#ff8a5c"),
-    tone("#00815d", "#2fc79a"),
-    tone("#a8478a", "#e79bcb"),
-    tone("#a86f00", "#f0b429"),
-    tone("#2b8fc4", "#8fd3f7"),
-    tone("#716a00", "#ece36a"),
-    tone("#4c5560", "#c3cad3"),
+    tone("#1a80d4", "#4f9ff0"),
+    tone("#9c2f0c", "#e0704a"),
+    tone("#005c46", "#2fd0a0"),
+    tone("#b84fa6", "#d98ad0"),
+    tone("#b88400", "#ffd24a"),
+    tone("#0b4a78", "#9fdcff"),
+    tone("#767a00", "#b9b24a"),
+    tone("#6f7780", "#c9d0d8"),
 ];
 
 pub(super) const INK: Tone = tone("#1a1d21", "#e8eaed");
