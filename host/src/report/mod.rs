@@ -5,11 +5,13 @@
 
 mod accuracy;
 mod answer;
+mod charts;
 mod comparisons;
 mod crossing;
 mod csv;
 pub(crate) mod figure;
 mod flag;
+mod html;
 mod losses;
 mod markdown;
 mod plot;
