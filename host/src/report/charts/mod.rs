@@ -83,7 +83,7 @@ impl<'a> Source<'a> {
 /// All charts of a report, in the page's order, each with an id of its own.
 pub(super) fn charts(manifest: &Manifest, analysis: &Analysis) -> Vec<Chart> {
     let source = Source::new(manifest, analysis);
-    let mut charts = ratio::overall(&source);
+    let mut charts: Vec<Chart> = ratio::overall(&source).into_iter().collect();
     charts.extend(sizes::scaling(&source));
     for table in analysis.tables() {
         let place = Place::Table(table.model.to_string(), table.call);

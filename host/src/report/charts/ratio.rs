@@ -6,48 +6,55 @@ use crate::analysis::{Comparison, Metric, Standing, Table};
 use crate::report::figure::{count, ratio};
 use crate::report::plot::{Axis, Cell, Figure, Panel, Point, Series, Share, Unit};
 
-const LABEL: &str = "throughput over the baseline's";
+const LABEL: &str = "times the baseline";
 
-/// One chart for each call: every model's backends over all their scenarios.
-pub(super) fn overall(source: &Source<'_>) -> Vec<Chart> {
-    let mut calls = Vec::new();
-    for standing in &source.analysis.standings {
-        if !calls.contains(&standing.call) {
-            calls.push(standing.call);
+/// Every model's backends over all their scenarios, a panel for each call.
+pub(super) fn overall(source: &Source<'_>) -> Option<Chart> {
+    let compared = |of: &&Standing| of.throughput_ratio.is_some() && of.backend != source.baseline();
+    let standings: Vec<&Standing> = source.analysis.standings.iter().filter(compared).collect();
+    let (mut calls, mut rows) = (Vec::new(), Vec::new());
+    for of in &standings {
+        if !calls.contains(&of.call) {
+            calls.push(of.call);
+        }
+        let row = (of.model.as_str(), of.backend.as_str());
+        if !rows.contains(&row) && rows.len() < MOST_NAMES {
+            rows.push(row);
         }
     }
-    let chart = |call| {
-        let of_call: Vec<&Standing> =
-            source.analysis.standings.iter().filter(|of| of.call == call && of.throughput_ratio.is_some()).collect();
-        let others = backends(source, of_call.iter().map(|of| of.backend.as_str()));
-        let panels: Vec<Panel> = of_call
-            .chunk_by(|a, b| a.model == b.model)
-            .take(MOST_PANELS)
-            .map(|standings| panel(source, &standings[0].model, &others, standings.iter().map(|of| overall_point(&others, of))))
-            .collect();
-        (!others.is_empty() && !panels.is_empty()).then(|| Chart {
-            place: Place::Overview,
-            figure: Figure::grid(
-                &format!("overall {call}"),
-                format!("{call}: throughput over that of {}", source.baseline()),
-                "Geometric means over the scenarios that both have, with 95% intervals over repetitions. Right of the dashed \
-                 line is faster than the baseline.",
-                panels,
-                3,
-                Share::Both,
-            ),
+    let is_one_model = rows.iter().all(|row| row.0 == rows[0].0);
+    let name = |row: &(&str, &str)| if is_one_model { row.1.to_string() } else { format!("{}, {}", row.0, row.1) };
+    let names: Vec<String> = rows.iter().map(name).collect();
+    let panels: Vec<Panel> = calls
+        .iter()
+        .map(|call| {
+            let of_call = standings.iter().filter(|of| of.call == *call);
+            panel(source, &call.to_string(), &names, of_call.map(|of| overall_point(&rows, of)))
         })
-    };
-    calls.into_iter().filter_map(chart).collect()
+        .collect();
+    let columns = panels.len().clamp(1, 3);
+    (!panels.is_empty()).then(|| Chart {
+        place: Place::Overview,
+        figure: Figure::grid(
+            "overall",
+            format!("Throughput over that of {}", source.baseline()),
+            "Geometric means over the scenarios that both have, with 95% intervals over repetitions. Right of the dashed line is \
+             faster than the baseline.",
+            panels,
+            columns,
+            Share::Both,
+        ),
+    })
 }
 
-fn overall_point(others: &[String], of: &Standing) -> Option<(String, Point)> {
-    let at = others.iter().position(|name| *name == of.backend)?;
+fn overall_point(rows: &[(&str, &str)], of: &Standing) -> Option<(String, Point)> {
+    let at = rows.iter().position(|row| *row == (of.model.as_str(), of.backend.as_str()))?;
     let value = of.throughput_ratio?;
     let text = format!(
-        "{}, {}: {}{} over {} scenarios, n = {} runs",
-        of.backend,
+        "{}, {}, {}: {}{} over {} scenarios, n = {} runs",
         of.model,
+        of.backend,
+        of.call,
         ratio(Some(value)),
         ratio_interval(of.throughput_ratio_ci95),
         of.compared_scenarios,
@@ -148,7 +155,7 @@ pub(super) fn heat_map(source: &Source<'_>, table: &Table<'_>) -> Option<Figure>
     (!cells.is_empty()).then(|| {
         Figure::single(
             &format!("heat map {} {}", table.model, table.call),
-            format!("{}, {}: throughput over that of {}", table.model, table.call, source.baseline()),
+            format!("{}, {}: heat map of throughput over that of {}", table.model, table.call, source.baseline()),
             "Ratios of mean throughputs; the first colour is faster than the baseline, the second slower, deepest at four times.",
             Panel {
                 title: String::new(),

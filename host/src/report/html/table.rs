@@ -7,7 +7,7 @@ use maud::{Markup, html};
 pub(super) enum Kind {
     /// Left, by text.
     Text,
-    /// Left and wide: a message.
+    /// Left and wide, in lines: a message.
     Long,
     /// Right, by value.
     Number,
@@ -19,12 +19,17 @@ pub(super) struct Field {
     shown: Markup,
     /// None: by what is shown.
     value: Option<String>,
+    /// Whether it is too long for one line.
+    is_long: bool,
 }
+
+/// Characters of a text that stays on one line.
+const ONE_LINE: usize = 40;
 
 impl Field {
     pub(super) fn text(text: impl AsRef<str>) -> Self {
         let text = crate::text::one_line(text.as_ref());
-        Self { shown: html! { (text) }, value: None }
+        Self { shown: html! { (text) }, value: None, is_long: is_long(&text) }
     }
 
     /// `shown` in place of `value`, which sorts; without a value it comes last.
@@ -34,13 +39,18 @@ impl Field {
 
     pub(super) fn markup(shown: Markup, value: Option<f64>) -> Self {
         let value = value.filter(|value| value.is_finite());
-        Self { shown, value: Some(value.map(|value| format!("{value:e}")).unwrap_or_default()) }
+        Self { shown, value: Some(value.map(|value| format!("{value:e}")).unwrap_or_default()), is_long: false }
     }
 
     /// Text with markup of its own, sorted as `text`.
     pub(super) fn marked(shown: Markup, text: &str) -> Self {
-        Self { shown, value: Some(crate::text::one_line(text)) }
+        let text = crate::text::one_line(text);
+        Self { shown, is_long: is_long(&text), value: Some(text) }
     }
+}
+
+fn is_long(text: &str) -> bool {
+    text.chars().nth(ONE_LINE).is_some()
 }
 
 /// Rows under headers; the first column heads its row.
@@ -75,13 +85,21 @@ impl Table {
         if self.is_empty() {
             return html! {};
         }
-        let sortable = self.rows.len() > 1;
+        self.framed(self.rows.len() > 1)
+    }
+
+    /// Without buttons: for tables of which there are very many.
+    pub(super) fn plain(&self) -> Markup {
+        self.framed(false)
+    }
+
+    fn framed(&self, sortable: bool) -> Markup {
         html! {
             // What scrolls must be reached by the keyboard; buttons inside are enough for that.
             div.scroll tabindex=[(!sortable).then_some("0")] role=[(!sortable).then_some("group")]
                 aria-label=[(!sortable).then_some("table")] {
                 table {
-                    caption { (self.caption) }
+                    caption { span { (self.caption) } }
                     thead { tr { @for column in &self.columns { (header(column, sortable)) } } }
                     tbody { @for (is_baseline, fields) in &self.rows { (self.row_markup(*is_baseline, fields)) } }
                 }
@@ -94,9 +112,9 @@ impl Table {
             tr.base[is_baseline] {
                 @for (index, (field, (_, kind))) in fields.iter().zip(&self.columns).enumerate() {
                     @if index == 0 {
-                        th scope="row" data-value=[&field.value] { (field.shown) }
+                        th.long[field.is_long] scope="row" data-value=[&field.value] { (field.shown) }
                     } @else {
-                        td.n[*kind == Kind::Number].long[*kind == Kind::Long] data-value=[&field.value] { (field.shown) }
+                        td.n[*kind == Kind::Number].long[*kind == Kind::Long || field.is_long] data-value=[&field.value] { (field.shown) }
                     }
                 }
             }

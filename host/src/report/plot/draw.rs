@@ -36,9 +36,9 @@ impl Figure {
         safe(&drawable(self).description)
     }
 
-    /// The chart as the content of a file.
+    /// The chart as the content of a file, without XML's own first line.
     pub(in crate::report) fn file(&self) -> String {
-        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n", self.svg(Form::StandAlone).into_string())
+        self.svg(Form::StandAlone).into_string()
     }
 }
 

@@ -133,6 +133,8 @@ pub(super) enum Marks {
     Bars(Vec<Bar>),
     Boxes(Vec<BoxMark>),
     Cells(Vec<Cell>),
+    /// An upright area between two values of the horizontal axis.
+    Across(Interval),
     /// A dashed line across, with a word to it.
     AtX(f64, String),
     AtY(f64, String),
@@ -176,6 +178,14 @@ impl Series {
     /// A heat map's cells.
     pub(in crate::report) fn cells(cells: Vec<Cell>) -> Self {
         Self::of("", 0, Marks::Cells(cells))
+    }
+
+    /// An upright area from one value to another; nothing without them.
+    pub(in crate::report) fn across(name: &str, style: usize, of: Range) -> Self {
+        match of {
+            Some(of) => Self::of(name, style, Marks::Across(of)),
+            None => Self::of("", style, Marks::Line(Vec::new())),
+        }
     }
 
     /// A dashed upright line at `x`.
@@ -238,7 +248,9 @@ impl Marks {
             Self::Bars(bars) => bars.iter().map(|bar| bar.text.as_str()).collect(),
             Self::Boxes(boxes) => boxes.iter().map(|mark| mark.text.as_str()).collect(),
             Self::Cells(cells) => cells.iter().map(|cell| cell.text.as_str()).collect(),
-            Self::Dots(_) | Self::Line(_) | Self::Band(_) | Self::AtX(..) | Self::AtY(..) => Vec::new(),
+            Self::Dots(_) | Self::Line(_) | Self::Band(_) | Self::Across(_) | Self::AtX(..) | Self::AtY(..) => {
+                Vec::new()
+            },
         }
     }
 
@@ -250,7 +262,7 @@ impl Marks {
             Self::Bars(bars) => bars.is_empty(),
             Self::Boxes(boxes) => boxes.is_empty(),
             Self::Cells(cells) => cells.is_empty(),
-            Self::AtX(..) | Self::AtY(..) => true,
+            Self::Across(_) | Self::AtX(..) | Self::AtY(..) => true,
         }
     }
 }

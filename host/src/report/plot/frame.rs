@@ -117,17 +117,20 @@ fn labels(frame: &Frame<'_>) -> Markup {
     let middle = top + height / 2.0;
     html! {
         @if frame.has_label && !panel.x.label.is_empty() {
-            text x=(px(left + width / 2.0)) y=(px(below)) text-anchor="middle" { (fitted(&label(&panel.x), SIZE, width)) }
+            text x=(px(left + width / 2.0)) y=(px(below)) text-anchor="middle" { (label(&panel.x, width + 20.0)) }
         }
         @if frame.has_names && !panel.y.label.is_empty() {
             text x="14" y=(px(middle)) text-anchor="middle" transform=(format!("rotate(-90 14 {})", px(middle))) {
-                (fitted(&label(&panel.y), SIZE, height))
+                (label(&panel.y, height + 20.0))
             }
         }
     }
 }
 
-fn label(axis: &Axis) -> String {
-    let scale = if axis.kind == Kind::Log { " (log scale)" } else { "" };
-    format!("{}{scale}", safe(&axis.label))
+/// The longest form that fits.
+fn label(axis: &Axis, room: f64) -> String {
+    let text = safe(&axis.label);
+    let forms: &[&str] = if axis.kind == Kind::Log { &[" (log scale)", " (log)"] } else { &[""] };
+    let whole = forms.iter().map(|form| format!("{text}{form}")).find(|form| width(form, SIZE) <= room);
+    whole.unwrap_or_else(|| fitted(&text, SIZE, room))
 }

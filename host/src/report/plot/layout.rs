@@ -253,6 +253,12 @@ fn measure(marks: &Marks, way: Way, axis: &Axis, core: &mut Span, ranges: &mut S
         }
         Marks::AtX(at, _) if way == Way::X => core.add(*at),
         Marks::AtY(at, _) if way == Way::Y => core.add(*at),
-        Marks::Bars(_) | Marks::Boxes(_) | Marks::Cells(_) | Marks::AtX(..) | Marks::AtY(..) => {}
+        Marks::Across(of) if way == Way::X => range(Some(*of)),
+        Marks::Bars(_)
+        | Marks::Boxes(_)
+        | Marks::Cells(_)
+        | Marks::Across(_)
+        | Marks::AtX(..)
+        | Marks::AtY(..) => {}
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn series(frame: &Frame<'_>, of: &Series) -> Markup {
         Marks::Bars(bars) => html! { @for of_bar in bars { (bar(frame, of_bar)) } },
         Marks::Boxes(boxes) => html! { @for of_box in boxes { (box_mark(frame, of_box)) } },
         Marks::Cells(cells) => return html! { @for of_cell in cells { (cell(frame, of_cell)) } },
+        Marks::Across(of) => across(frame, *of),
         Marks::AtX(at, label) => at_x(frame, *at, &safe(label)),
         Marks::AtY(at, label) => at_y(frame, *at, &safe(label)),
     };
@@ -132,6 +133,13 @@ fn cell(frame: &Frame<'_>, of: &Cell) -> Markup {
     }
 }
 
+fn across(frame: &Frame<'_>, of: Interval) -> Markup {
+    let (left, right) = (frame.x.at(of.low), frame.x.at(of.high));
+    html! {
+        rect class="b" x=(px(left)) y=(px(frame.top)) width=(px((right - left).max(1.0))) height=(px(frame.height)) {}
+    }
+}
+
 fn at_x(frame: &Frame<'_>, at: f64, label: &str) -> Markup {
     let x = frame.x.at(at);
     let is_right = x + 5.0 + width(label, SIZE) > frame.left + frame.width;
@@ -189,7 +197,7 @@ pub(super) fn sample(marks: &Marks, style: usize, x: f64, y: f64) -> Markup {
     html! {
         @match marks {
             Marks::Line(_) => { path class="o" stroke-dasharray=[(!dashes.is_empty()).then_some(dashes)] d=(path([(x - 10.0, y), (x + 10.0, y)])) {} }
-            Marks::Band(_) => { rect class="b" x=(px(x - 9.0)) y=(px(y - 5.0)) width="18" height="10" {} }
+            Marks::Band(_) | Marks::Across(_) => { rect class="b" x=(px(x - 9.0)) y=(px(y - 5.0)) width="18" height="10" {} }
             Marks::Bars(_) | Marks::Boxes(_) => { rect class="q" x=(px(x - 8.0)) y=(px(y - 5.0)) width="16" height="10" {} }
             Marks::Dots(_) => { circle class="d" cx=(px(x)) cy=(px(y)) r="2.6" {} }
             _ => { path class="m" d=(marker(style, x, y, RADIUS)) {} }

@@ -16,7 +16,7 @@ mod thin;
 mod write;
 
 pub(super) use axis::{Axis, Unit};
-pub(super) use figure::{Bar, BoxMark, Cell, Figure, Form, Panel, Point, Range, Series, Share, dodge};
+pub(super) use figure::{Bar, BoxMark, Cell, Figure, Form, Panel, Point, Series, Share, dodge};
 pub(super) use theme::{inline_rules, variables};
 
 #[cfg(test)]

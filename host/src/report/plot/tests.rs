@@ -1,5 +1,6 @@
 //! Whole charts: well-formed, escaped, the same every time, whatever the data.
 
+use super::figure::Range;
 use super::*;
 use crate::stats::Interval;
 use roxmltree::Document;
@@ -51,6 +52,8 @@ fn all_marks() -> Figure {
         Series::band("95%", 4, band),
         Series::line("fit", 5, line),
         Series::points("up", 6, upright),
+        Series::across("between", 7, range(2.0, 4.0)),
+        Series::across("nowhere", 7, None),
         Series::at_x(3.0, "crossing"),
         Series::at_y(1.0, "same"),
     ];
@@ -140,6 +143,7 @@ fn data_of_no_use_still_makes_a_chart() {
                         Series::bars("r", 2, vec![Bar { x: value, y: 0.0, thickness: value, range: range(value, value), text: String::new() }]),
                         Series::boxes("q", 3, vec![BoxMark { y: value, quantiles, thickness: 0.3, text: String::new() }]),
                         Series::cells(vec![Cell { column: 9, row: 9, depth: value, label: "x".into(), text: "x".into() }]),
+                        Series::across("s", 4, Some(one)),
                         Series::at_x(value, ""),
                         Series::at_y(value, "y"),
                     ],

@@ -1,0 +1,158 @@
+//! Every cell in full: all its figures, each with its n, its doubts, and its runs with their lines in `records.jsonl`.
+
+use super::Page;
+use super::table::{Field, Kind, Table};
+use crate::analysis::{CellSummary, Point};
+use crate::report::comparisons::rate;
+use crate::report::figure::{NONE, count, figure, interval, ratio};
+use crate::report::flag;
+use crate::report::result::kinds;
+use crate::stats::Summary;
+use crate::text::one_line;
+use maud::{Markup, html};
+
+/// Runs listed of one cell, and of all together.
+const MOST_RUNS: usize = 100;
+const MOST_RUNS_IN_ALL: usize = 10_000;
+const LEAST_RUNS: usize = 5;
+
+const FIGURES: [(&str, fn(&CellSummary) -> &Summary); 9] = [
+    ("latency, ms", |cell| &cell.latency_ms),
+    ("throughput, tok/s", |cell| &cell.throughput_tok_s),
+    ("TTFT, ms", |cell| &cell.ttft_ms),
+    ("TPOT, ms", |cell| &cell.tpot_ms),
+    ("decode, tok/s", |cell| &cell.decode_tok_s),
+    ("energy, J/token", |cell| &cell.energy_j_per_token),
+    ("RSS peak, MB", |cell| &cell.resources.rss_peak_mb),
+    ("RSS p90, MB", |cell| &cell.resources.rss_p90_mb),
+    ("CPU, %", |cell| &cell.resources.cpu_mean_pct),
+];
+
+/// The section, the cells of one table folded together.
+pub(super) fn cells(page: &Page<'_>) -> Markup {
+    let cells = &page.analysis.cells;
+    let shown = (MOST_RUNS_IN_ALL / cells.len().max(1)).clamp(LEAST_RUNS, MOST_RUNS);
+    let mut start = 0;
+    html! {
+        @for table in cells.chunk_by(|a, b| a.model == b.model && a.call == b.call) {
+            details {
+                summary { (one_line(&table[0].model)) ", " (table[0].call.to_string()) ": " (count(table.len() as u64)) " cells" }
+                @for (index, cell) in table.iter().enumerate() { (detail(page, start + index, cell, shown)) }
+            }
+            @let _ = start += table.len();
+        }
+    }
+}
+
+fn detail(page: &Page<'_>, index: usize, cell: &CellSummary, shown: usize) -> Markup {
+    let title = format!("{}, {} {}", cell.backend, cell.scenario.name, cell.scenario.shape());
+    html! {
+        details.cell id=(page.anchors.id(index)) {
+            summary { (one_line(&title)) }
+            dl.facts {
+                dt { "cell" } dd { code { (one_line(&cell.cell)) } }
+                dt { "runs" } dd {
+                    (count(cell.recorded)) " recorded, " (count(cell.ok)) " ok"
+                    @if let Some(reasons) = kinds(&cell.degraded) { "; degraded " (rate(&cell.degraded_rate)) ": " (reasons) }
+                }
+                @if let Some(value) = cell.throughput_ratio { dt { "vs baseline" } dd { (ratio(Some(value))) " of its throughput" } }
+                @if let Some(verdict) = cell.accuracy { dt { "accuracy" } dd { (verdict.name()) } }
+                @if let Some(doubts) = flag::doubts(cell) { dt { "doubts" } dd { (doubts) } }
+                @if let Some(cost) = cell.cost_per_million_tokens {
+                    dt { "cost" } dd { (figure(Some(cost))) " " (one_line(&page.analysis.settings.currency)) " per million tokens" }
+                }
+            }
+            (figures(cell))
+            (runs(cell, shown))
+        }
+    }
+}
+
+fn figures(cell: &CellSummary) -> Markup {
+    let columns = ["", "n", "mean", "95% CI of the mean", "sd", "CV", "median", "min", "max", "p90", "p99"];
+    let columns: Vec<(&str, Kind)> =
+        columns.iter().enumerate().map(|(index, name)| (*name, if index == 0 { Kind::Text } else { Kind::Number })).collect();
+    let known = FIGURES.iter().filter(|(_, of)| of(cell).n > 0);
+    html! {
+        div.scroll tabindex="0" role="group" aria-label="figures of the cell" {
+            table {
+                thead { tr { @for (name, kind) in &columns { @if name.is_empty() { td {} } @else { th.n[*kind == Kind::Number] scope="col" { (name) } } } } }
+                tbody { @for (name, of) in known { (figure_row(name, of(cell))) } (inter_token(cell)) }
+            }
+        }
+    }
+}
+
+fn figure_row(name: &str, of: &Summary) -> Markup {
+    let ci = of.ci95.map_or_else(|| NONE.into(), |ci| interval(ci, |end| figure(Some(end))));
+    let cv = of.cv.map_or_else(|| NONE.into(), |cv| format!("{}%", figure(Some(cv * 100.0))));
+    let values = [
+        count(of.n as u64),
+        figure(of.mean),
+        ci,
+        figure(of.sd),
+        cv,
+        figure(of.median),
+        figure(of.min),
+        figure(of.max),
+        figure(of.p90),
+        figure(of.p99),
+    ];
+    html! { tr { th scope="row" { (name) } @for value in values { td.n { (value) } } } }
+}
+
+/// Over all times between tokens of all ok runs.
+fn inter_token(cell: &CellSummary) -> Markup {
+    let Some(times) = &cell.inter_token else { return html! {} };
+    let none = || NONE.to_string();
+    let values = [
+        count(times.n),
+        figure(times.mean_ms),
+        none(),
+        none(),
+        none(),
+        figure(times.p50_ms),
+        none(),
+        none(),
+        figure(times.p90_ms),
+        figure(times.p99_ms),
+    ];
+    html! { tr { th scope="row" { "between tokens, ms" } @for value in values { td.n { (value) } } } }
+}
+
+fn runs(cell: &CellSummary, shown: usize) -> Markup {
+    if cell.points.is_empty() {
+        return html! {};
+    }
+    let step = cell.points.len().div_ceil(shown).max(1);
+    let chosen: Vec<&Point> = cell.points.iter().step_by(step).collect();
+    let all = cell.recorded;
+    let caption = html! {
+        @if (chosen.len() as u64) < all {
+            (count(chosen.len() as u64)) " of " (count(all)) " runs, evenly chosen; all are in records.jsonl under this cell's id"
+        } @else { "All " (count(all)) " runs" }
+        "; line is that of records.jsonl"
+    };
+    let names = [("line", Kind::Number), ("round", Kind::Number), ("repetition", Kind::Number), ("latency ms", Kind::Number), ("tok/s", Kind::Number), ("", Kind::Text)];
+    let mut table = Table::new(caption, &names);
+    for point in chosen {
+        table.row(run(cell, point));
+    }
+    html! { details { summary { "Runs" } (table.plain()) } }
+}
+
+fn run(cell: &CellSummary, point: &Point) -> Vec<Field> {
+    let note = match point.latency_ms {
+        None => "degraded",
+        Some(_) if cell.outlier_lines.contains(&point.line) => "outlier",
+        Some(_) => "",
+    };
+    vec![
+        Field::text(count(point.line as u64)),
+        Field::text(point.round.to_string()),
+        Field::text(point.repetition.to_string()),
+        Field::text(point.latency_ms.map_or_else(|| NONE.into(), |value| format!("{value:.4}"))),
+        Field::text(figure(point.throughput_tok_s)),
+        Field::text(note),
+    ]
+}
