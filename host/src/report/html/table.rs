@@ -112,7 +112,7 @@ impl Table {
             tr.base[is_baseline] {
                 @for (index, (field, (_, kind))) in fields.iter().zip(&self.columns).enumerate() {
                     @if index == 0 {
-                        th.long[field.is_long] scope="row" data-value=[&field.value] { (field.shown) }
+                        th.n[*kind == Kind::Number].long[field.is_long] scope="row" data-value=[&field.value] { (field.shown) }
                     } @else {
                         td.n[*kind == Kind::Number].long[*kind == Kind::Long || field.is_long] data-value=[&field.value] { (field.shown) }
                     }

@@ -99,15 +99,17 @@ impl Scale {
             let inside = round_values(10f64.powf(self.low), 10f64.powf(self.high), wanted.min(5));
             return inside.into_iter().filter(|tick| *tick > 0.0).collect();
         }
-        let mantissas: &[f64] = match decades {
-            span if span * 3.0 <= wanted as f64 + 1.0 => &[1.0, 2.0, 5.0],
-            span if span * 2.0 <= wanted as f64 + 1.0 => &[1.0, 3.0],
-            _ => &[1.0],
+        let step = (decades / wanted.max(1) as f64).round().max(1.0) as usize;
+        let of = |mantissas: &[f64]| -> Vec<f64> {
+            let powers = (self.low.floor() as i32..=self.high.ceil() as i32).step_by(step).take(MOST_TICKS);
+            let all = powers.flat_map(|power| mantissas.iter().map(move |mantissa| mantissa * 10f64.powi(power)));
+            all.filter(|tick| !self.clips(*tick)).collect()
         };
-        let step = (decades / wanted.max(1) as f64).ceil().max(1.0) as usize;
-        let powers = (self.low.floor() as i32..=self.high.ceil() as i32).step_by(step).take(MOST_TICKS);
-        let all = powers.flat_map(|power| mantissas.iter().map(move |mantissa| mantissa * 10f64.powi(power)));
-        all.filter(|tick| !self.clips(*tick)).collect()
+        let choices = [of(&[1.0]), of(&[1.0, 3.0]), of(&[1.0, 2.0, 5.0])];
+        // The densest that is not too dense; one tick alone says nothing of a scale.
+        let fits = |ticks: &&Vec<f64>| ticks.len() <= wanted + 1;
+        let chosen = choices.iter().rev().find(fits).or_else(|| choices.iter().find(|ticks| ticks.len() > 1));
+        chosen.cloned().unwrap_or_default()
     }
 }
 
