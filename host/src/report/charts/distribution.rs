@@ -10,7 +10,8 @@ use crate::stats::quantile;
 /// Fewest runs that have quartiles.
 const LEAST_BOXED: usize = 4;
 /// Dots of all charts of this kind together, so that the page stays small.
-const MOST_DOTS: usize = 6_000;
+const MOST_DOTS: usize = 5_000;
+/// Fewer of a cell show no distribution; its box does.
 const LEAST_DOTS: usize = 5;
 
 /// A panel for each scenario; none where no cell has two runs.
@@ -19,13 +20,14 @@ pub(super) fn latency(source: &Source<'_>, table: &Table<'_>) -> Option<Figure> 
     if cells.into_iter().all(|cell| cell.latency_ms.n < 2) {
         return None;
     }
-    let per_cell = (MOST_DOTS / source.analysis.cells.len().max(1)).max(LEAST_DOTS);
+    let per_cell = Some(MOST_DOTS / source.analysis.cells.len().max(1)).filter(|dots| *dots >= LEAST_DOTS);
     let panels: Vec<Panel> =
         table.rows.iter().take(MOST_PANELS).map(|row| panel(source, table, row, per_cell)).collect();
     Some(Figure::grid(
         &format!("distribution {} {}", table.model, table.call),
         format!("{}, {}: distribution of latency", table.model, table.call),
-        "Dots are single ok runs (of a cell with many, evenly chosen ones); boxes reach from the first quartile to the third \
+        "Dots are single ok runs (of a cell with many, evenly chosen ones; in a report of very many cells, none), with their lines in \
+         records.jsonl; boxes reach from the first quartile to the third \
          with the median across, whiskers to the furthest of the runs shown within 1.5 times the box's length. Each panel \
          has a range of its own.",
         panels,
@@ -34,7 +36,7 @@ pub(super) fn latency(source: &Source<'_>, table: &Table<'_>) -> Option<Figure> 
     ))
 }
 
-fn panel(source: &Source<'_>, table: &Table<'_>, row: &TableRow<'_>, per_cell: usize) -> Panel {
+fn panel(source: &Source<'_>, table: &Table<'_>, row: &TableRow<'_>, per_cell: Option<usize>) -> Panel {
     let mut series = Vec::new();
     let cells = row.cells.iter().enumerate().filter_map(|(index, cell)| Some((index, (*cell)?)));
     let cells: Vec<(usize, &CellSummary)> = cells.collect();
@@ -43,7 +45,7 @@ fn panel(source: &Source<'_>, table: &Table<'_>, row: &TableRow<'_>, per_cell: u
     for (index, cell) in cells {
         let style = source.style(&cell.backend);
         series.extend(boxed(cell, index).map(|mark| Series::boxes("", style, vec![mark])));
-        series.push(Series::dots("", style, dots(cell, index, per_cell)));
+        series.extend(per_cell.map(|most| Series::dots("", style, dots(cell, index, most))));
     }
     let spread = values.iter().copied().fold(0.0, f64::max) / values.iter().copied().fold(f64::INFINITY, f64::min);
     Panel {
@@ -62,7 +64,7 @@ fn dots(cell: &CellSummary, at: usize, per_cell: usize) -> Vec<Point> {
             let latency = point.latency_ms?;
             // Off the middle by a fixed pattern, so that equal runs do not hide each other.
             let off = ((index * 7) % 11) as f64 / 11.0 - 0.45;
-            let text = format!("{}: {} ms, line {} of records.jsonl", cell.backend, figure(Some(latency)), point.line);
+            let text = format!("{}: {} ms, line {}", cell.backend, figure(Some(latency)), point.line);
             Some(Point { x: latency, y: at as f64 + off * 0.55, text, ..Point::default() })
         })
         .collect()

@@ -5,21 +5,23 @@ use crate::analysis::{CellSummary, Point as Run};
 use crate::report::figure::figure;
 use crate::report::plot::{Axis, Figure, Panel, Point, Series};
 
-/// Dots of one model's chart.
+/// Dots of one model's chart, and of all.
 const MOST_DOTS: usize = 800;
+const MOST_DOTS_IN_ALL: usize = 4_000;
 
 /// One chart for each model of which memory was counted.
 pub(super) fn over_time(source: &Source<'_>) -> Vec<Chart> {
-    let models = source.analysis.cells.chunk_by(|a, b| a.model == b.model);
-    models.filter_map(|cells| chart(source, cells)).collect()
+    let models: Vec<&[CellSummary]> = source.analysis.cells.chunk_by(|a, b| a.model == b.model).collect();
+    let most = (MOST_DOTS_IN_ALL / models.len().max(1)).clamp(1, MOST_DOTS);
+    models.into_iter().filter_map(|cells| chart(source, cells, most)).collect()
 }
 
-fn chart(source: &Source<'_>, cells: &[CellSummary]) -> Option<Chart> {
+fn chart(source: &Source<'_>, cells: &[CellSummary], most: usize) -> Option<Chart> {
     let model = &cells.first()?.model;
     let known = |run: &Run| Some((run.at_ms?, run.rss_peak_mb?, run.line));
     let all = || cells.iter().flat_map(|cell| cell.points.iter().filter_map(known));
     let start = all().map(|(at, ..)| at).fold(f64::INFINITY, f64::min);
-    let step = all().count().div_ceil(MOST_DOTS).max(1);
+    let step = all().count().div_ceil(most).max(1);
     let series: Vec<Series> = source
         .backends
         .iter()
@@ -36,7 +38,8 @@ fn chart(source: &Source<'_>, cells: &[CellSummary]) -> Option<Chart> {
         figure: Figure::single(
             &format!("memory {model}"),
             format!("{model}: resident memory over time"),
-            "Each run's worker: its largest resident set so far, opening and warm-ups included, by when the run began.",
+            "Each run's worker: its largest resident set so far, opening and warm-ups included, by when the run began. Marks name \
+             the run's line in records.jsonl.",
             Panel {
                 title: String::new(),
                 x: Axis::linear("seconds since the model's first run"),
@@ -50,7 +53,7 @@ fn chart(source: &Source<'_>, cells: &[CellSummary]) -> Option<Chart> {
 fn dot(backend: &str, start: f64, (at, peak, line): (f64, f64, usize)) -> Point {
     let seconds = (at - start) / 1000.0;
     let text = format!(
-        "{backend}: {} MB after {} s, line {line} of records.jsonl",
+        "{backend}: {} MB after {} s, line {line}",
         figure(Some(peak)),
         figure(Some(seconds))
     );

@@ -18,17 +18,18 @@ pub(super) fn answer(page: &Page<'_>) -> Markup {
     if all.is_empty() {
         return html! {};
     }
-    let mut table = Table::new(
-        html! { "Every answer with the figures behind it; n counts ok runs" },
-        &[
-            ("model", Kind::Text),
-            ("for", Kind::Text),
-            ("use", Kind::Text),
-            ("measured by", Kind::Text),
-            ("evidence", Kind::Long),
-            ("passed over", Kind::Long),
-        ],
-    );
+    let mut columns = vec![
+        ("model", Kind::Text),
+        ("for", Kind::Text),
+        ("use", Kind::Text),
+        ("evidence", Kind::Long),
+        ("measured by", Kind::Text),
+    ];
+    // Without one who is passed over there is nothing to say of it: fields beyond the columns are not shown.
+    if all.iter().any(|of| !of.passed_over.is_empty()) {
+        columns.push(("passed over", Kind::Long));
+    }
+    let mut table = Table::new(html! { "Every answer with the figures behind it; n counts ok runs" }, &columns);
     for of in all {
         table.row(row(page, of));
     }
@@ -81,8 +82,9 @@ fn row(page: &Page<'_>, of: &Recommendation) -> Vec<Field> {
         @if let Some(caveat) = caveat(of) { " " span.muted { "(" (caveat) ")" } }
     };
     let cells = of.candidates.first().map_or(&[][..], |best| &best.cells);
-    let evidence = html! {
-        (one_line(&evidence(of, &page.analysis.settings.currency)))
+    let text = evidence(of, &page.analysis.settings.currency);
+    let shown = html! {
+        (one_line(&text))
         @if !cells.is_empty() {
             " " span.muted {
                 "Cells: "
@@ -94,8 +96,8 @@ fn row(page: &Page<'_>, of: &Recommendation) -> Vec<Field> {
         Field::text(&of.model),
         Field::text(of.use_case.name()),
         Field::marked(leader, &leaders(of)),
+        Field::marked(shown, &text),
         Field::text(question(of)),
-        Field::marked(evidence, ""),
         Field::text(passed_over(of).as_deref().unwrap_or(NONE)),
     ]
 }

@@ -1,7 +1,6 @@
 //! Every cell in full: all its figures, each with its n, its doubts, and its runs with their lines in `records.jsonl`.
 
 use super::Page;
-use super::table::{Field, Kind, Table};
 use crate::analysis::{CellSummary, Point};
 use crate::report::comparisons::rate;
 use crate::report::figure::{NONE, count, figure, interval, ratio};
@@ -69,14 +68,13 @@ fn detail(page: &Page<'_>, index: usize, cell: &CellSummary, shown: usize) -> Ma
 }
 
 fn figures(cell: &CellSummary) -> Markup {
-    let columns = ["", "n", "mean", "95% CI of the mean", "sd", "CV", "median", "min", "max", "p90", "p99"];
-    let columns: Vec<(&str, Kind)> =
-        columns.iter().enumerate().map(|(index, name)| (*name, if index == 0 { Kind::Text } else { Kind::Number })).collect();
+    let columns = ["n", "mean", "95% CI of the mean", "sd", "CV", "median", "min", "max", "p90", "p99"];
     let known = FIGURES.iter().filter(|(_, of)| of(cell).n > 0);
     html! {
         div.scroll tabindex="0" role="group" aria-label="figures of the cell" {
-            table {
-                thead { tr { @for (name, kind) in &columns { @if name.is_empty() { td {} } @else { th.n[*kind == Kind::Number] scope="col" { (name) } } } } }
+            table.numbers {
+                caption { span { "Over the ok runs" } }
+                thead { tr { td {} @for name in columns { th scope="col" { (name) } } } }
                 tbody { @for (name, of) in known { (figure_row(name, of(cell))) } (inter_token(cell)) }
             }
         }
@@ -98,7 +96,7 @@ fn figure_row(name: &str, of: &Summary) -> Markup {
         figure(of.p90),
         figure(of.p99),
     ];
-    html! { tr { th scope="row" { (name) } @for value in values { td.n { (value) } } } }
+    html! { tr { th scope="row" { (name) } @for value in values { td { (value) } } } }
 }
 
 /// Over all times between tokens of all ok runs.
@@ -117,7 +115,7 @@ fn inter_token(cell: &CellSummary) -> Markup {
         figure(times.p90_ms),
         figure(times.p99_ms),
     ];
-    html! { tr { th scope="row" { "between tokens, ms" } @for value in values { td.n { (value) } } } }
+    html! { tr { th scope="row" { "between tokens, ms" } @for value in values { td { (value) } } } }
 }
 
 fn runs(cell: &CellSummary, shown: usize) -> Markup {
@@ -127,32 +125,25 @@ fn runs(cell: &CellSummary, shown: usize) -> Markup {
     let step = cell.points.len().div_ceil(shown).max(1);
     let chosen: Vec<&Point> = cell.points.iter().step_by(step).collect();
     let all = cell.recorded;
-    let caption = html! {
-        @if (chosen.len() as u64) < all {
-            (count(chosen.len() as u64)) " of " (count(all)) " runs, evenly chosen; all are in records.jsonl under this cell's id"
-        } @else { "All " (count(all)) " runs" }
-        "; line is that of records.jsonl"
-    };
-    let names = [("line", Kind::Number), ("round", Kind::Number), ("repetition", Kind::Number), ("latency ms", Kind::Number), ("tok/s", Kind::Number), ("", Kind::Text)];
-    let mut table = Table::new(caption, &names);
-    for point in chosen {
-        table.row(run(cell, point));
+    html! {
+        details {
+            summary {
+                @if (chosen.len() as u64) < all {
+                    (count(chosen.len() as u64)) " of " (count(all)) " runs, evenly chosen"
+                } @else { "All " (count(all)) " runs" }
+            }
+            p.muted { "Line of records.jsonl (round/repetition): latency. " code { "grep '\"cell\":\"" (one_line(&cell.cell)) "\"' records.jsonl" } " has all." }
+            ul.values { @for point in chosen { li { (run(cell, point)) } } }
+        }
     }
-    html! { details { summary { "Runs" } (table.plain()) } }
 }
 
-fn run(cell: &CellSummary, point: &Point) -> Vec<Field> {
-    let note = match point.latency_ms {
-        None => "degraded",
-        Some(_) if cell.outlier_lines.contains(&point.line) => "outlier",
-        Some(_) => "",
+/// `line 1,204 (0/3): 20.5161 ms, outlier`.
+fn run(cell: &CellSummary, point: &Point) -> String {
+    let latency = match point.latency_ms {
+        None => "degraded".into(),
+        Some(latency) if cell.outlier_lines.contains(&point.line) => format!("{latency:.4} ms, outlier"),
+        Some(latency) => format!("{latency:.4} ms"),
     };
-    vec![
-        Field::text(count(point.line as u64)),
-        Field::text(point.round.to_string()),
-        Field::text(point.repetition.to_string()),
-        Field::text(point.latency_ms.map_or_else(|| NONE.into(), |value| format!("{value:.4}"))),
-        Field::text(figure(point.throughput_tok_s)),
-        Field::text(note),
-    ]
+    format!("line {} ({}/{}): {latency}", count(point.line as u64), point.round, point.repetition)
 }

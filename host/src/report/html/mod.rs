@@ -44,7 +44,7 @@ impl Page<'_> {
     /// The charts of a place.
     fn charts(&self, place: &Place) -> Markup {
         let here = self.charts.iter().filter(|chart| chart.place == *place);
-        html! { @for of in here { (chart::chart(&of.figure)) } }
+        html! { @for of in here { (chart::chart(self, &of.figure)) } }
     }
 
     fn is_baseline(&self, backend: &str) -> bool {

@@ -65,7 +65,6 @@
   };
   addEventListener("hashchange", unfold);
   if (location.hash) unfold();
-  addEventListener("beforeprint", () => document.querySelectorAll("details.cell[open]").length);
 
   // Charts: one stop of the Tab key each; the arrow keys go from value to value, pointer and finger pick the nearest.
   const texts = new WeakMap();
@@ -91,6 +90,9 @@
     shown = mark;
     mark.classList.add("on");
     tip.textContent = text(mark);
+    place(mark);
+  };
+  const place = (mark) => {
     const [at, box] = [mark.getBoundingClientRect(), tip.getBoundingClientRect()];
     const left = Math.min(Math.max(8, at.x + at.width / 2 - box.width / 2), innerWidth - box.width - 8);
     const above = at.y - box.height - 8;
@@ -124,5 +126,5 @@
       show(mark);
     });
   }
-  addEventListener("scroll", hide, { passive: true });
+  addEventListener("scroll", () => shown && place(shown), { passive: true, capture: true });
 })();

@@ -16,11 +16,11 @@ pub(super) fn sizes(page: &Page<'_>) -> Markup {
     let here = page.charts.iter().filter(|chart| chart.place == Place::Sizes);
     let (fitted, plain): (Vec<_>, Vec<_>) = here.partition(|chart| chart.figure.id.starts_with("crossover-"));
     html! {
-        @for of in plain { (chart(&of.figure)) }
+        @for of in plain { (chart(page, &of.figure)) }
         @for (index, of) in page.analysis.crossovers.iter().enumerate() {
             h3 { (one_line(&of.backend)) " over " (one_line(&of.against)) ", " (of.call.to_string()) }
             p { strong { (one_line(&sentence(of))) "." } }
-            @if let Some(of) = fitted.get(index) { (chart(&of.figure)) }
+            @if let Some(of) = fitted.get(index) { (chart(page, &of.figure)) }
             (crossover(of))
         }
     }

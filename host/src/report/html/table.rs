@@ -39,7 +39,7 @@ impl Field {
 
     pub(super) fn markup(shown: Markup, value: Option<f64>) -> Self {
         let value = value.filter(|value| value.is_finite());
-        Self { shown, value: Some(value.map(|value| format!("{value:e}")).unwrap_or_default()), is_long: false }
+        Self { shown, value: Some(value.map(|value| format!("{value:.7e}")).unwrap_or_default()), is_long: false }
     }
 
     /// Text with markup of its own, sorted as `text`.
@@ -85,15 +85,7 @@ impl Table {
         if self.is_empty() {
             return html! {};
         }
-        self.framed(self.rows.len() > 1)
-    }
-
-    /// Without buttons: for tables of which there are very many.
-    pub(super) fn plain(&self) -> Markup {
-        self.framed(false)
-    }
-
-    fn framed(&self, sortable: bool) -> Markup {
+        let sortable = self.rows.len() > 1;
         html! {
             // What scrolls must be reached by the keyboard; buttons inside are enough for that.
             div.scroll tabindex=[(!sortable).then_some("0")] role=[(!sortable).then_some("group")]
@@ -109,12 +101,12 @@ impl Table {
 
     fn row_markup(&self, is_baseline: bool, fields: &[Field]) -> Markup {
         html! {
-            tr.base[is_baseline] {
+            tr class=[is_baseline.then_some("base")] {
                 @for (index, (field, (_, kind))) in fields.iter().zip(&self.columns).enumerate() {
                     @if index == 0 {
-                        th.n[*kind == Kind::Number].long[field.is_long] scope="row" data-value=[&field.value] { (field.shown) }
+                        th class=[class(*kind, field.is_long)] scope="row" data-value=[&field.value] { (field.shown) }
                     } @else {
-                        td.n[*kind == Kind::Number].long[*kind == Kind::Long || field.is_long] data-value=[&field.value] { (field.shown) }
+                        td class=[class(*kind, field.is_long)] data-value=[&field.value] { (field.shown) }
                     }
                 }
             }
@@ -122,9 +114,17 @@ impl Table {
     }
 }
 
+fn class(kind: Kind, is_long: bool) -> Option<&'static str> {
+    match kind {
+        Kind::Number => Some("n"),
+        Kind::Long => Some("long"),
+        Kind::Text => is_long.then_some("long"),
+    }
+}
+
 fn header((name, kind): &(String, Kind), sortable: bool) -> Markup {
     html! {
-        th.n[*kind == Kind::Number] scope="col" aria-sort=[sortable.then_some("none")] {
+        th class=[(*kind == Kind::Number).then_some("n")] scope="col" aria-sort=[sortable.then_some("none")] {
             @if sortable { button type="button" { (name) } } @else { (name) }
         }
     }

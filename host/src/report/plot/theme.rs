@@ -37,7 +37,7 @@ pub(super) const PAPER: Tone = tone("#ffffff", "#15181d");
 const RULES: &str = "text{fill:currentColor}.t{font-weight:600}.w{stroke:currentColor;fill:none;stroke-width:1.5}\
 .m{fill:currentColor;stroke-width:.75}.o{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}\
 .b{fill:currentColor;fill-opacity:.16;stroke:none}.q{fill:currentColor;fill-opacity:.22;stroke:currentColor;\
-stroke-width:1.25}.d{fill:currentColor;fill-opacity:.5;stroke:none}.g{fill:none;stroke-width:1}\
+stroke-width:1.25}.d{fill:currentColor;fill-opacity:.7;stroke:none}.g{fill:none;stroke-width:1}\
 .r{fill:none;stroke:currentColor;stroke-width:1.25;stroke-dasharray:5 4}";
 
 /// `--c0` to `--c7`, `--ink`, `--muted`, `--grid` and `--paper`, each by the page's colour scheme.

@@ -4,10 +4,10 @@
 use crate::text::one_line;
 use std::fmt::Write;
 
-/// A coordinate, to a hundredth of a pixel, without trailing zeros.
+/// A coordinate, to a tenth of a pixel, without trailing zeros.
 pub(super) fn px(value: f64) -> String {
     let value = if value.is_finite() { value.clamp(-1e6, 1e6) } else { 0.0 };
-    let text = format!("{value:.2}");
+    let text = format!("{value:.1}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".into() } else { text.into() }
 }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn coordinates_are_short_and_never_broken() {
         for (value, text) in
-            [(1.0, "1"), (1.005, "1"), (-0.001, "0"), (12.345, "12.35"), (f64::NAN, "0"), (1e300, "1000000")]
+            [(1.0, "1"), (1.04, "1"), (-0.01, "0"), (12.34, "12.3"), (f64::NAN, "0"), (1e300, "1000000")]
         {
             assert_eq!(px(value), text, "{value}");
         }
