@@ -35,7 +35,10 @@ pub(crate) fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
+    names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|path| path.is_file())
 }
 
 /// A browser with one page, and all it said since the last [`Browser::open`].
@@ -79,7 +82,8 @@ impl Browser {
             }
         });
         let events = Vec::new();
-        let mut browser = Self { process, requests, replies, session: None, last: 0, events, _profile: profile };
+        let mut browser =
+            Self { process, requests, replies, session: None, last: 0, events, _profile: profile };
         let target = browser.call("Target.createTarget", json!({"url": "about:blank"}));
         let attached =
             browser.call("Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}));
@@ -141,7 +145,8 @@ impl Browser {
     pub(crate) fn press(&mut self, key: &str) {
         let text = if key == "Enter" { "\r" } else { "" };
         for kind in ["keyDown", "keyUp"] {
-            let mut event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code(key)});
+            let mut event =
+                json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code(key)});
             if kind == "keyDown" && !text.is_empty() {
                 event["text"] = json!(text);
             }
@@ -179,11 +184,14 @@ impl Browser {
 
 fn complaint(event: &Value) -> Option<String> {
     let url = event["params"]["request"]["url"].as_str().unwrap_or_default();
-    let is_own = url.starts_with("file://") && url.ends_with("/report.html") || url.starts_with("data:") || url == "about:blank";
+    let is_own = url.starts_with("file://") && url.ends_with("/report.html")
+        || url.starts_with("data:")
+        || url == "about:blank";
     match event["method"].as_str()? {
-        "Runtime.consoleAPICalled" | "Runtime.exceptionThrown" | "Log.entryAdded" | "Page.javascriptDialogOpening" => {
-            Some(event.to_string())
-        }
+        "Runtime.consoleAPICalled"
+        | "Runtime.exceptionThrown"
+        | "Log.entryAdded"
+        | "Page.javascriptDialogOpening" => Some(event.to_string()),
         "Network.requestWillBeSent" if !is_own => Some(format!("requested {url}")),
         _ => None,
     }

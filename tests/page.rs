@@ -7,7 +7,8 @@ use crate::support::Host;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-const HOSTILE: &str = "<script>alert(1)</script><img src=http://127.0.0.1:9/x onerror=alert(2)>\u{1b}[31m\u{202e}\"'&|`";
+const HOSTILE: &str =
+    "<script>alert(1)</script><img src=http://127.0.0.1:9/x onerror=alert(2)>\u{1b}[31m\u{202e}\"'&|`";
 
 /// A folder of generated records, written as a host would write it.
 struct Folder {
@@ -18,8 +19,10 @@ struct Folder {
 
 impl Folder {
     fn new(models: &[(&str, u64)], backends: &[&str]) -> Self {
-        let models: Vec<Value> =
-            models.iter().map(|(name, size)| json!({"name": name, "spec": name, "parameters": size, "sha256": "ab12"})).collect();
+        let models: Vec<Value> = models
+            .iter()
+            .map(|(name, size)| json!({"name": name, "spec": name, "parameters": size, "sha256": "ab12"}))
+            .collect();
         let entry = |name: &&str| json!({"name": name, "plugin": "ort", "version": "0.1.0", "runtime": "ONNX Runtime"});
         let backends: Vec<Value> = backends.iter().map(entry).collect();
         let manifest = json!({
@@ -30,11 +33,18 @@ impl Folder {
     }
 
     /// A run that took `latency` milliseconds; `new_tokens` of 0 is a prefill.
-    fn run(&mut self, names: [&str; 3], (batch, prompt, new_tokens): (u64, u64, u64), repetition: u64, latency: f64) {
+    fn run(
+        &mut self,
+        names: [&str; 3],
+        (batch, prompt, new_tokens): (u64, u64, u64),
+        repetition: u64,
+        latency: f64,
+    ) {
         let [model, backend, scenario] = names;
         let generates = new_tokens > 0;
         let tokens = batch * (prompt + new_tokens);
-        let steps: Vec<f64> = (0..new_tokens).map(|step| latency / new_tokens as f64 * (1.0 + step as f64 * 0.01)).collect();
+        let steps: Vec<f64> =
+            (0..new_tokens).map(|step| latency / new_tokens as f64 * (1.0 + step as f64 * 0.01)).collect();
         let second = self.records.len() as u64 % 3600;
         self.records.push(json!({
             "schema": 1, "cell": format!("{model}/{backend}/{scenario}/{new_tokens}"), "model": model, "backend": backend,
@@ -50,12 +60,15 @@ impl Folder {
     /// Turns the last run into one that was lost.
     fn lose(&mut self, kind: &str, message: &str) {
         let record = self.records.last_mut().unwrap();
-        for field in ["latency_ms", "ttft_ms", "tokens_processed", "throughput_tok_s", "output_digest", "telemetry"] {
+        for field in
+            ["latency_ms", "ttft_ms", "tokens_processed", "throughput_tok_s", "output_digest", "telemetry"]
+        {
             record[field] = Value::Null;
         }
         record["token_ms"] = json!([]);
         record["status"] = json!("degraded");
-        record["degraded"] = json!({"kind": kind, "stage": "run", "message": message, "signal": 11, "exit_code": null});
+        record["degraded"] =
+            json!({"kind": kind, "stage": "run", "message": message, "signal": 11, "exit_code": null});
     }
 
     fn evaluate(&mut self, model: &str, backend: &str, baseline: &str, perplexity: f64, verdict: &str) {
@@ -86,12 +99,15 @@ impl Folder {
 
 /// Everything a report can show: sizes with a crossing, accuracy, degraded cells, names that are markup.
 fn rich() -> Folder {
-    let models = [("m-1m", 1_000_000), ("m-10m", 10_000_000), ("m-100m", 100_000_000), (HOSTILE, 1_000_000_000)];
+    let models =
+        [("m-1m", 1_000_000), ("m-10m", 10_000_000), ("m-100m", 100_000_000), (HOSTILE, 1_000_000_000)];
     let backends = ["baseline", "ort-cpu-int8-dynamic-with-a-long-name", HOSTILE];
     let mut folder = Folder::new(&models, &backends);
     for (size, (model, _)) in models.iter().enumerate() {
         for (index, backend) in backends.iter().enumerate() {
-            for (scenario, shape) in [("single_micro", (1, 8, 8)), ("batch_medium", (4, 19, 8)), ("single_micro", (1, 8, 0))] {
+            for (scenario, shape) in
+                [("single_micro", (1, 8, 8)), ("batch_medium", (4, 19, 8)), ("single_micro", (1, 8, 0))]
+            {
                 for repetition in 0..6 {
                     let noise = 1.0 + ((repetition * 37 + index as u64 * 11) % 17) as f64 / 200.0;
                     let growth = if index == 1 { 6.0 } else { 8.0 };
@@ -123,10 +139,12 @@ fn folders(host: &Host) -> Vec<PathBuf> {
     for (repetition, backend) in [(0, "llama-bench"), (0, "ours"), (1, "llama-bench"), (1, "ours")] {
         imported.run(["m", backend, "pp512"], (1, 512, 0), repetition, 100.0);
         let record = imported.records.last_mut().unwrap();
-        (record["telemetry"], record["output_digest"], record["worker_pid"]) = (Value::Null, Value::Null, Value::Null);
+        (record["telemetry"], record["output_digest"], record["worker_pid"]) =
+            (Value::Null, Value::Null, Value::Null);
         (record["started_at"], record["cell"]) = (json!(""), json!(format!("imported \"{backend}\" #1?")));
     }
-    let named = [("rich", rich()), ("nothing", nothing), ("single", single), ("lost", lost), ("imported", imported)];
+    let named =
+        [("rich", rich()), ("nothing", nothing), ("single", single), ("lost", lost), ("imported", imported)];
     named.into_iter().map(|(name, folder)| folder.write(&host.path(name))).collect()
 }
 
@@ -135,8 +153,10 @@ fn report(host: &Host, folder: &Path) -> String {
 }
 
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let listed = |path: &Path| std::fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> = listed(folder).chain(listed(&folder.join("plots"))).filter(|path| path.is_file()).collect();
+    let listed =
+        |path: &Path| std::fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> =
+        listed(folder).chain(listed(&folder.join("plots"))).filter(|path| path.is_file()).collect();
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect()
 }
@@ -153,7 +173,9 @@ fn a_folder_gives_the_same_bytes_every_time() {
         let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
         let (before, after) = (page.split("<script>").next().unwrap(), page.matches("<script").count());
         assert!(after == 1 && !before.contains("<img") && !before.contains("NaN"), "{}", folder.display());
-        for (path, text) in first.iter().filter(|(path, _)| path.extension().is_some_and(|kind| kind == "svg")) {
+        for (path, text) in
+            first.iter().filter(|(path, _)| path.extension().is_some_and(|kind| kind == "svg"))
+        {
             let text = std::str::from_utf8(text).unwrap();
             assert!(!text.contains("<script") && !text.contains("NaN"), "{}", path.display());
         }
@@ -163,7 +185,9 @@ fn a_folder_gives_the_same_bytes_every_time() {
 #[test]
 fn the_page_works_in_a_browser() {
     let Some(program) = chromium() else {
-        println!("skipped: no Chromium found; set INFERHOST_CHROMIUM or install one (Debian: apt install chromium)");
+        println!(
+            "skipped: no Chromium found; set INFERHOST_CHROMIUM or install one (Debian: apt install chromium)"
+        );
         return;
     };
     let host = Host::new();
@@ -257,7 +281,8 @@ fn sorts(browser: &mut Browser, page: &Path) {
     browser.open(page, 1280, 900);
     let button = "section[aria-labelledby^=model-1] table th:nth-child(3) button";
     let is_sorted = |found: &Value, way: &str| {
-        let values: Vec<f64> = found[1].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+        let values: Vec<f64> =
+            found[1].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
         let ordered = |pair: &[f64]| if way == "ascending" { pair[0] <= pair[1] } else { pair[0] >= pair[1] };
         assert!(values.len() > 2 && found[0] == way && values.windows(2).all(ordered), "{way}: {found}");
     };
@@ -299,10 +324,13 @@ fn reads_values_out(browser: &mut Browser, page: &Path) {
 
 fn leads_to_cells(browser: &mut Browser, page: &Path) {
     browser.open(page, 1280, 900);
-    let cell = "document.querySelector(document.querySelector('section[aria-labelledby^=model-1] td a').hash)";
+    let cell =
+        "document.querySelector(document.querySelector('section[aria-labelledby^=model-1] td a').hash)";
     assert_eq!(browser.evaluate(&format!("{cell}.checkVisibility()")), json!(false));
     browser.click("section[aria-labelledby^=model-1] td a");
-    let shown = format!("new Promise(done => requestAnimationFrame(() => setTimeout(() => done({cell}.open && {cell}.checkVisibility()))))");
+    let shown = format!(
+        "new Promise(done => requestAnimationFrame(() => setTimeout(() => done({cell}.open && {cell}.checkVisibility()))))"
+    );
     assert_eq!(browser.evaluate(&shown), json!(true));
     let runs = browser.evaluate(&format!("{cell}.textContent.includes('Line of records.jsonl')"));
     assert_eq!(runs, json!(true));

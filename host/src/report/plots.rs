@@ -25,13 +25,18 @@ pub(super) fn link(chart: &Chart) -> String {
 /// What the system refused.
 pub(super) fn write(run_dir: &Path, charts: &[Chart]) -> Result<Option<PathBuf>, StoreError> {
     let folder = run_dir.join(FOLDER);
-    let names: HashSet<OsString> = charts.iter().map(|chart| format!("{}.svg", chart.figure.id).into()).collect();
+    let names: HashSet<OsString> =
+        charts.iter().map(|chart| format!("{}.svg", chart.figure.id).into()).collect();
     if !charts.is_empty() {
         fs::create_dir_all(&folder).map_err(|source| refused("create", &folder, source))?;
     }
     for chart in charts {
         let path = run_dir.join(link(chart));
-        write_atomic(&path, format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{MARK}\n{}\n", chart.figure.file()).as_bytes())?;
+        write_atomic(
+            &path,
+            format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{MARK}\n{}\n", chart.figure.file())
+                .as_bytes(),
+        )?;
     }
     remove_others(&folder, &names)?;
     Ok((!charts.is_empty()).then_some(folder))
@@ -86,8 +91,10 @@ mod tests {
         fs::write(folder.join("mine.svg"), "<svg/>").unwrap();
         fs::write(folder.join("notes.txt"), MARK).unwrap();
         write(root.path(), &[chart("two")]).unwrap();
-        let mut names: Vec<String> =
-            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         assert_eq!(names, ["mine.svg", "notes.txt", "two.svg"]);
     }

@@ -11,10 +11,16 @@ pub(super) fn tradeoffs(source: &Source<'_>) -> Vec<Chart> {
 }
 
 fn chart(source: &Source<'_>, of: &Tradeoff) -> Chart {
-    let front: Vec<(f64, f64)> =
-        of.points.iter().filter(|point| point.on_front).map(|point| (point.perplexity, point.throughput_ratio)).collect();
+    let front: Vec<(f64, f64)> = of
+        .points
+        .iter()
+        .filter(|point| point.on_front)
+        .map(|point| (point.perplexity, point.throughput_ratio))
+        .collect();
     let mut series = vec![Series::line("on the front", 7, steps(&front))];
-    series.extend(of.points.iter().map(|of| Series::points(&of.backend, source.style(&of.backend), vec![point(of)])));
+    series.extend(
+        of.points.iter().map(|of| Series::points(&of.backend, source.style(&of.backend), vec![point(of)])),
+    );
     Chart {
         place: Place::Accuracy(of.model.clone()),
         figure: Figure::single(
@@ -25,8 +31,11 @@ fn chart(source: &Source<'_>, of: &Tradeoff) -> Chart {
             Panel {
                 title: String::new(),
                 x: Axis::linear("perplexity"),
-                y: Axis::fitting("throughput over the baseline's", of.points.iter().map(|of| of.throughput_ratio))
-                    .unit(Unit::Times),
+                y: Axis::fitting(
+                    "throughput over the baseline's",
+                    of.points.iter().map(|of| of.throughput_ratio),
+                )
+                .unit(Unit::Times),
                 series,
             },
         ),

@@ -11,7 +11,8 @@ pub(super) fn rates(source: &Source<'_>) -> Option<Chart> {
     if source.analysis.runs.degraded == 0 {
         return None;
     }
-    let names: Vec<String> = source.backends.iter().take(MOST_NAMES).map(|name| (*name).to_string()).collect();
+    let names: Vec<String> =
+        source.backends.iter().take(MOST_NAMES).map(|name| (*name).to_string()).collect();
     let models = source.analysis.cells.chunk_by(|a, b| a.model == b.model);
     let panels: Vec<Panel> = models
         .take(MOST_PANELS)
@@ -49,8 +50,14 @@ fn bar(source: &Source<'_>, cells: &[CellSummary], at: usize, backend: &str) -> 
     let share = lost as f64 / recorded as f64;
     let range = wilson(lost, recorded);
     let percent = |value: f64| format!("{}%", figure(Some(value * 100.0)));
-    let interval = range.map_or_else(String::new, |of| format!(", 95% CI {} to {}", percent(of.low), percent(of.high)));
-    let text = format!("{backend}: {} of {} runs degraded, {}{interval}", count(lost), count(recorded), percent(share));
+    let interval =
+        range.map_or_else(String::new, |of| format!(", 95% CI {} to {}", percent(of.low), percent(of.high)));
+    let text = format!(
+        "{backend}: {} of {} runs degraded, {}{interval}",
+        count(lost),
+        count(recorded),
+        percent(share)
+    );
     let bar = Bar { x: share, y: at as f64, thickness: 0.5, range, text };
     Some(Series::bars("", source.style(backend), vec![bar]))
 }

@@ -47,7 +47,8 @@ fn panel(source: &Source<'_>, table: &Table<'_>, row: &TableRow<'_>, per_cell: O
         series.extend(boxed(cell, index).map(|mark| Series::boxes("", style, vec![mark])));
         series.extend(per_cell.map(|most| Series::dots("", style, dots(cell, index, most))));
     }
-    let spread = values.iter().copied().fold(0.0, f64::max) / values.iter().copied().fold(f64::INFINITY, f64::min);
+    let spread =
+        values.iter().copied().fold(0.0, f64::max) / values.iter().copied().fold(f64::INFINITY, f64::min);
     Panel {
         title: scenario(row.scenario),
         x: if spread > 12.0 { Axis::log("ms") } else { Axis::linear("ms") },
@@ -72,7 +73,8 @@ fn dots(cell: &CellSummary, at: usize, per_cell: usize) -> Vec<Point> {
 
 /// Tukey's box (Exploratory Data Analysis, 1977, section 2).
 fn boxed(cell: &CellSummary, at: usize) -> Option<BoxMark> {
-    let mut values: Vec<f64> = cell.points.iter().filter_map(|point| point.latency_ms).filter(|v| v.is_finite()).collect();
+    let mut values: Vec<f64> =
+        cell.points.iter().filter_map(|point| point.latency_ms).filter(|v| v.is_finite()).collect();
     if values.len() < LEAST_BOXED {
         return None;
     }
@@ -92,5 +94,10 @@ fn boxed(cell: &CellSummary, at: usize) -> Option<BoxMark> {
         count(values.len() as u64),
         count(cell.latency_ms.n as u64),
     );
-    Some(BoxMark { y: at as f64, quantiles: [low.min(q1), q1, median, q3, high.max(q3)], thickness: 0.6, text })
+    Some(BoxMark {
+        y: at as f64,
+        quantiles: [low.min(q1), q1, median, q3, high.max(q3)],
+        thickness: 0.6,
+        text,
+    })
 }

@@ -52,10 +52,6 @@ fn chart(source: &Source<'_>, cells: &[CellSummary], most: usize) -> Option<Char
 
 fn dot(backend: &str, start: f64, (at, peak, line): (f64, f64, usize)) -> Point {
     let seconds = (at - start) / 1000.0;
-    let text = format!(
-        "{backend}: {} MB after {} s, line {line}",
-        figure(Some(peak)),
-        figure(Some(seconds))
-    );
+    let text = format!("{backend}: {} MB after {} s, line {line}", figure(Some(peak)), figure(Some(seconds)));
     Point { x: seconds, y: peak, text, ..Point::default() }
 }

@@ -23,7 +23,8 @@ pub(super) fn overall(source: &Source<'_>) -> Option<Chart> {
         }
     }
     let is_one_model = rows.iter().all(|row| row.0 == rows[0].0);
-    let name = |row: &(&str, &str)| if is_one_model { row.1.to_string() } else { format!("{}, {}", row.0, row.1) };
+    let name =
+        |row: &(&str, &str)| if is_one_model { row.1.to_string() } else { format!("{}, {}", row.0, row.1) };
     let names: Vec<String> = rows.iter().map(name).collect();
     let panels: Vec<Panel> = calls
         .iter()
@@ -60,7 +61,10 @@ fn overall_point(rows: &[(&str, &str)], of: &Standing) -> Option<(String, Point)
         of.compared_scenarios,
         count(of.pooled.throughput_tok_s.n as u64)
     );
-    Some((of.backend.clone(), Point { x: value, y: at as f64, x_range: of.throughput_ratio_ci95, text, ..Point::default() }))
+    Some((
+        of.backend.clone(),
+        Point { x: value, y: at as f64, x_range: of.throughput_ratio_ci95, text, ..Point::default() },
+    ))
 }
 
 /// All backends but the baseline that occur, in the order of their colours.
@@ -80,7 +84,12 @@ fn panel(
     for (backend, point) in points.flatten() {
         series.push(Series::points("", source.style(&backend), vec![point]));
     }
-    Panel { title: title.into(), x: Axis::log(LABEL).unit(Unit::Times), y: Axis::categories(others.to_vec()), series }
+    Panel {
+        title: title.into(),
+        x: Axis::log(LABEL).unit(Unit::Times),
+        y: Axis::categories(others.to_vec()),
+        series,
+    }
 }
 
 /// Small multiples: a panel for each scenario on shared axes; none with fewer than two scenarios.
@@ -127,7 +136,10 @@ fn compared_point(others: &[String], of: &Comparison) -> Option<(String, Point)>
         count(of.n as u64),
         count(of.baseline_n as u64)
     );
-    Some((of.backend.clone(), Point { x: value, y: at as f64, x_range: of.ratio_ci95, text, ..Point::default() }))
+    Some((
+        of.backend.clone(),
+        Point { x: value, y: at as f64, x_range: of.ratio_ci95, text, ..Point::default() },
+    ))
 }
 
 /// Scenarios by backends; none with fewer than two of either.

@@ -33,8 +33,10 @@ pub(super) fn scaling(source: &Source<'_>) -> Vec<Chart> {
     }
     let chart = |call: &Call| {
         let of_call = rows.iter().filter(|row| row.0 == *call);
-        let panels: Vec<Panel> =
-            of_call.take(MOST_PANELS).filter_map(|(call, scenario)| scaling_panel(source, *call, scenario)).collect();
+        let panels: Vec<Panel> = of_call
+            .take(MOST_PANELS)
+            .filter_map(|(call, scenario)| scaling_panel(source, *call, scenario))
+            .collect();
         let columns = panels.len().clamp(1, 3);
         (!panels.is_empty()).then(|| Chart {
             place: Place::Sizes,
@@ -120,7 +122,9 @@ fn crossover(source: &Source<'_>, of: &SizeCrossover) -> Figure {
     ];
     if let Crossing::Inside { params: at } = of.fit.crossing {
         let range = of.fit.pairs_bootstrap.ci95;
-        let sure = range.map_or_else(String::new, |range| format!(", 95% CI {} (pairs bootstrap)", interval(range, params)));
+        let sure = range.map_or_else(String::new, |range| {
+            format!(", 95% CI {} (pairs bootstrap)", interval(range, params))
+        });
         let text = format!("crossing at {} parameters{sure}, n = {} models", params(at), of.points.len());
         let point = Point { x: at, y: 1.0, x_range: range, text, ..Point::default() };
         series.push(Series::points("crossing", CROSSING_STYLE, vec![point]));

@@ -13,12 +13,14 @@ const DRAWN: usize = 200;
 
 /// A panel for each scenario; none where no cell has two tokens after the first.
 pub(super) fn by_position(source: &Source<'_>, table: &Table<'_>) -> Option<Figure> {
-    let times = |cell: &CellSummary| cell.inter_token.as_ref().is_some_and(|times| times.by_position_ms.len() > 2);
+    let times =
+        |cell: &CellSummary| cell.inter_token.as_ref().is_some_and(|times| times.by_position_ms.len() > 2);
     let rows = table.rows.iter().filter(|row| row.cells.iter().flatten().any(|cell| times(cell)));
     let panels: Vec<Panel> = rows
         .take(MOST_PANELS)
         .map(|row| {
-            let cells: Vec<&CellSummary> = row.cells.iter().copied().flatten().filter(|cell| times(cell)).collect();
+            let cells: Vec<&CellSummary> =
+                row.cells.iter().copied().flatten().filter(|cell| times(cell)).collect();
             Panel {
                 title: scenario(row.scenario),
                 x: Axis::linear("token"),
@@ -55,7 +57,12 @@ fn series(source: &Source<'_>, cell: &CellSummary) -> Vec<Series> {
     let marked = every(MARKED).map(|(position, time, n)| Point {
         x: *position as f64,
         y: *time,
-        text: format!("{}, token {position}: {} ms, n = {} runs", cell.backend, figure(Some(*time)), count(u64::from(*n))),
+        text: format!(
+            "{}, token {position}: {} ms, n = {} runs",
+            cell.backend,
+            figure(Some(*time)),
+            count(u64::from(*n))
+        ),
         ..Point::default()
     });
     let style = source.style(&cell.backend);

@@ -23,7 +23,9 @@ pub(super) fn mean(cell: &CellSummary, of: &Summary, unit: &str) -> String {
 
 /// `, 95% CI 1.90 to 1.96`; nothing without one.
 pub(super) fn interval(of: Option<Interval>) -> String {
-    of.map_or_else(String::new, |of| format!(", 95% CI {} to {}", figure(Some(of.low)), figure(Some(of.high))))
+    of.map_or_else(String::new, |of| {
+        format!(", 95% CI {} to {}", figure(Some(of.low)), figure(Some(of.high)))
+    })
 }
 
 /// The same of ratios.

@@ -57,10 +57,13 @@ fn row(of: &Evaluation) -> Vec<Field> {
     let over = |value: fn(&Figures) -> Option<f64>| of.figures.as_ref().and_then(value);
     let ln_ratio = over(|f| Some(f.against?.ln_ppl_ratio));
     let error = over(|f| f.against?.ln_ppl_ratio_se);
-    let shown = ln_ratio.map_or_else(|| NONE.into(), |value| match error {
-        Some(error) => format!("{} ± {} (SE)", tiny(value), tiny(error)),
-        None => tiny(value),
-    });
+    let shown = ln_ratio.map_or_else(
+        || NONE.into(),
+        |value| match error {
+            Some(error) => format!("{} ± {} (SE)", tiny(value), tiny(error)),
+            None => tiny(value),
+        },
+    );
     let tokens = over(|f| Some(f.tokens as f64));
     let lost = of.degraded.as_ref().map_or_else(String::new, |lost| {
         format!("{} in {}: {}", lost.kind.name(), lost.stage.name(), clipped(&lost.message, MESSAGE_LIMIT))

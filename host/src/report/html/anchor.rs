@@ -15,7 +15,8 @@ impl<'a> Anchors<'a> {
         let (mut ids, mut by_cell, mut used) = (Vec::new(), HashMap::new(), HashSet::new());
         for (index, cell) in cells.iter().enumerate() {
             let plain = format!("cell-{}", slug(&cell.cell));
-            let id = if used.contains(&plain) { format!("cell-n{index}-{}", slug(&cell.cell)) } else { plain };
+            let id =
+                if used.contains(&plain) { format!("cell-n{index}-{}", slug(&cell.cell)) } else { plain };
             used.insert(id.clone());
             ids.push(id);
             by_cell.entry(cell.cell.as_str()).or_insert(index);

@@ -29,7 +29,8 @@ pub(super) fn answer(page: &Page<'_>) -> Markup {
     if all.iter().any(|of| !of.passed_over.is_empty()) {
         columns.push(("passed over", Kind::Long));
     }
-    let mut table = Table::new(html! { "Every answer with the figures behind it; n counts ok runs" }, &columns);
+    let mut table =
+        Table::new(html! { "Every answer with the figures behind it; n counts ok runs" }, &columns);
     for of in all {
         table.row(row(page, of));
     }

@@ -47,7 +47,10 @@ fn overall_table(page: &Page<'_>, standings: &[Standing]) -> Markup {
         if priced {
             let cost = of.cost_per_million_tokens;
             let currency = one_line(&page.analysis.settings.currency);
-            fields.push(Field::number(cost.map_or_else(|| NONE.into(), |cost| format!("{} {currency}", figure(Some(cost)))), cost));
+            fields.push(Field::number(
+                cost.map_or_else(|| NONE.into(), |cost| format!("{} {currency}", figure(Some(cost)))),
+                cost,
+            ));
         }
         table.baseline_row(page.is_baseline(&of.backend), fields);
     }
@@ -64,7 +67,10 @@ fn standing(of: &Standing) -> Vec<Field> {
     let between = of.variance.and_then(|split| split.eta_squared);
     vec![
         Field::text(&of.backend),
-        Field::number(ratio_with_interval(of.throughput_ratio, of.throughput_ratio_ci95), of.throughput_ratio),
+        Field::number(
+            ratio_with_interval(of.throughput_ratio, of.throughput_ratio_ci95),
+            of.throughput_ratio,
+        ),
         Field::number(count(of.compared_scenarios as u64), Some(of.compared_scenarios as f64)),
         Field::number(of.mean_rank.map_or_else(|| NONE.into(), |rank| format!("{rank:.2}")), of.mean_rank),
         Field::number(format!("{} of {}", of.wins, of.scenarios), Some(of.wins as f64)),
@@ -121,7 +127,9 @@ fn row(page: &Page<'_>, of: &Comparison) -> Vec<Field> {
     let outcome = html! {
         span.good[of.outcome == Outcome::Better].bad[of.outcome == Outcome::Worse] { (of.outcome.name()) }
     };
-    let p = of.p_holm.map_or_else(|| NONE.into(), |p| if p < 0.001 { format!("{p:.1e}") } else { format!("{p:.3}") });
+    let p = of
+        .p_holm
+        .map_or_else(|| NONE.into(), |p| if p < 0.001 { format!("{p:.1e}") } else { format!("{p:.3}") });
     vec![
         Field::text(format!("{} {}", of.scenario.name, of.scenario.shape())),
         Field::marked(page.to_cell(&of.cell, &of.backend), &of.backend),

@@ -46,7 +46,8 @@ fn row(page: &Page<'_>, of: &DegradedGroup) -> Vec<Field> {
         (None, None) => String::new(),
     };
     let same = |cell: &&crate::analysis::CellSummary| {
-        (&cell.model, &cell.backend, cell.call, &cell.scenario) == (&of.model, &of.backend, of.call, &of.scenario)
+        (&cell.model, &cell.backend, cell.call, &cell.scenario)
+            == (&of.model, &of.backend, of.call, &of.scenario)
     };
     let cell = page.analysis.cells.iter().find(same).map_or("", |cell| &cell.cell);
     vec![
@@ -84,7 +85,10 @@ pub(super) fn outputs(page: &Page<'_>) -> Markup {
                 Field::text(format!("{} {}", row.scenario.name, row.scenario.shape())),
                 Field::text(&other.backend),
                 Field::text(&row.reference),
-                Field::number(format!("{} of {}", count(other.differing), count(other.runs)), Some(other.differing as f64)),
+                Field::number(
+                    format!("{} of {}", count(other.differing), count(other.runs)),
+                    Some(other.differing as f64),
+                ),
             ]);
         }
     }

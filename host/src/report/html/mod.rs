@@ -26,11 +26,13 @@ use crate::manifest::Manifest;
 use crate::text::one_line;
 use anchor::Anchors;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::collections::HashMap;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// The page asks for nothing, whatever a name in it may say.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
 /// What every section is made from.
 struct Page<'a> {
@@ -38,13 +40,14 @@ struct Page<'a> {
     analysis: &'a Analysis,
     charts: &'a [Chart],
     anchors: Anchors<'a>,
+    drawings: HashMap<&'a str, Markup>,
 }
 
 impl Page<'_> {
     /// The charts of a place.
     fn charts(&self, place: &Place) -> Markup {
         let here = self.charts.iter().filter(|chart| chart.place == *place);
-        html! { @for of in here { (chart::chart(self, &of.figure)) } }
+        html! { @for of in here { (chart::chart(self, of)) } }
     }
 
     fn is_baseline(&self, backend: &str) -> bool {
@@ -65,12 +68,19 @@ impl Page<'_> {
 
 /// The whole page.
 pub(super) fn page(manifest: &Manifest, analysis: &Analysis, charts: &[Chart]) -> String {
-    let page = Page { manifest, analysis, charts, anchors: Anchors::new(&analysis.cells) };
+    let page = Page {
+        manifest,
+        analysis,
+        charts,
+        anchors: Anchors::new(&analysis.cells),
+        drawings: chart::drawings(charts),
+    };
     let name = match one_line(&analysis.name) {
         name if name.is_empty() => "Report".to_string(),
         name => name,
     };
-    let sections: Vec<Section> = sections(&page).into_iter().filter(|section| !is_blank(&section.body)).collect();
+    let sections: Vec<Section> =
+        sections(&page).into_iter().filter(|section| !is_blank(&section.body)).collect();
     let document = html! {
         (DOCTYPE)
         html lang="en" {

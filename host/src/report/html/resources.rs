@@ -25,8 +25,12 @@ const COLUMNS: [Column; 10] = [
 
 /// The table, of the columns that have a figure; nothing where nothing is known.
 pub(super) fn resources(page: &Page<'_>, of: &Cells<'_>) -> Markup {
-    let cells: Vec<&CellSummary> =
-        of.rows.iter().flat_map(|row| row.cells.iter().flatten().copied()).filter(|cell| cell.ok > 0).collect();
+    let cells: Vec<&CellSummary> = of
+        .rows
+        .iter()
+        .flat_map(|row| row.cells.iter().flatten().copied())
+        .filter(|cell| cell.ok > 0)
+        .collect();
     let known: Vec<Column> =
         COLUMNS.into_iter().filter(|(_, value)| cells.iter().any(|cell| value(cell).is_some())).collect();
     if known.is_empty() {
@@ -46,7 +50,10 @@ pub(super) fn resources(page: &Page<'_>, of: &Cells<'_>) -> Markup {
     let mut table = Table::new(caption, &columns);
     for cell in cells {
         let scenario = format!("{} {}", cell.scenario.name, cell.scenario.shape());
-        let mut fields = vec![Field::text(scenario), Field::marked(page.to_cell(&cell.cell, &cell.backend), &cell.backend)];
+        let mut fields = vec![
+            Field::text(scenario),
+            Field::marked(page.to_cell(&cell.cell, &cell.backend), &cell.backend),
+        ];
         fields.extend(known.iter().map(|(_, value)| Field::number(figure(value(cell)), value(cell))));
         fields.push(number(counted(cell)));
         fields.push(number(cell.resources.sampled_runs()));

@@ -12,9 +12,12 @@ const SHORT_HASH: usize = 12;
 
 /// The backends with what their sessions really used.
 pub(super) fn backends(page: &Page<'_>) -> Markup {
-    let names = ["backend", "plugin", "version", "runtime", "device", "precision", "threads", "options", "library"];
-    let columns = names.map(|name| (name, if matches!(name, "options" | "library") { Kind::Long } else { Kind::Text }));
-    let mut table = Table::new(html! { "Device, precision and threads are what the sessions said they used" }, &columns);
+    let names =
+        ["backend", "plugin", "version", "runtime", "device", "precision", "threads", "options", "library"];
+    let columns =
+        names.map(|name| (name, if matches!(name, "options" | "library") { Kind::Long } else { Kind::Text }));
+    let mut table =
+        Table::new(html! { "Device, precision and threads are what the sessions said they used" }, &columns);
     for entry in &page.manifest.backends {
         table.baseline_row(page.is_baseline(&entry.name), backend(entry));
     }
@@ -53,7 +56,10 @@ pub(super) fn models(page: &Page<'_>) -> Markup {
         let hash: String = entry.sha256.as_deref().unwrap_or(NONE).chars().take(SHORT_HASH).collect();
         table.row(vec![
             Field::text(&entry.name),
-            Field::number(entry.parameters.map_or_else(|| NONE.into(), count), entry.parameters.map(|n| n as f64)),
+            Field::number(
+                entry.parameters.map_or_else(|| NONE.into(), count),
+                entry.parameters.map(|n| n as f64),
+            ),
             Field::number(entry.bytes.map_or_else(|| NONE.into(), bytes), entry.bytes.map(|n| n as f64)),
             Field::text(&entry.spec),
             Field::text(hash),

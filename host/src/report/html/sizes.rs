@@ -16,11 +16,11 @@ pub(super) fn sizes(page: &Page<'_>) -> Markup {
     let here = page.charts.iter().filter(|chart| chart.place == Place::Sizes);
     let (fitted, plain): (Vec<_>, Vec<_>) = here.partition(|chart| chart.figure.id.starts_with("crossover-"));
     html! {
-        @for of in plain { (chart(page, &of.figure)) }
+        @for of in plain { (chart(page, of)) }
         @for (index, of) in page.analysis.crossovers.iter().enumerate() {
             h3 { (one_line(&of.backend)) " over " (one_line(&of.against)) ", " (of.call.to_string()) }
             p { strong { (one_line(&sentence(of))) "." } }
-            @if let Some(of) = fitted.get(index) { (chart(page, &of.figure)) }
+            @if let Some(of) = fitted.get(index) { (chart(page, of)) }
             (crossover(of))
         }
     }
@@ -57,8 +57,10 @@ fn crossover(of: &SizeCrossover) -> Markup {
 /// The section; nothing without artifacts whose build was timed.
 pub(super) fn paybacks(page: &Page<'_>) -> Markup {
     let names = ["model", "call", "backend"].into_iter().chain(PAYBACK);
-    let columns: Vec<(&str, Kind)> =
-        names.enumerate().map(|(index, name)| (name, if index < 4 { Kind::Text } else { Kind::Number })).collect();
+    let columns: Vec<(&str, Kind)> = names
+        .enumerate()
+        .map(|(index, name)| (name, if index < 4 { Kind::Text } else { Kind::Number }))
+        .collect();
     let caption = html! {
         "Each token saves 1/r₀ - 1/r₁ seconds over the baseline's rate r₀, so a build of t seconds has paid for itself after \
          t / (1/r₀ - 1/r₁) tokens. Rates are geometric means over the scenarios that both have."
@@ -77,7 +79,8 @@ pub(super) fn paybacks(page: &Page<'_>) -> Markup {
             recovered.map(|of| of.seconds),
             recovered.and_then(|of| of.hours),
         ];
-        let mut fields = vec![Field::text(&of.model), Field::text(of.call.to_string()), Field::text(&of.backend)];
+        let mut fields =
+            vec![Field::text(&of.model), Field::text(of.call.to_string()), Field::text(&of.backend)];
         for (index, (shown, value)) in payback(of).into_iter().zip(values).enumerate() {
             fields.push(if index == 0 { Field::text(shown) } else { Field::number(one_line(&shown), value) });
         }

@@ -39,7 +39,11 @@ impl Field {
 
     pub(super) fn markup(shown: Markup, value: Option<f64>) -> Self {
         let value = value.filter(|value| value.is_finite());
-        Self { shown, value: Some(value.map(|value| format!("{value:.7e}")).unwrap_or_default()), is_long: false }
+        Self {
+            shown,
+            value: Some(value.map(|value| format!("{value:.7e}")).unwrap_or_default()),
+            is_long: false,
+        }
     }
 
     /// Text with markup of its own, sorted as `text`.

@@ -150,7 +150,10 @@ mod tests {
     #[test]
     fn wide_ranges_get_a_logarithmic_axis() {
         assert_eq!(Axis::fitting("x", [1.0, 100.0].into_iter()).kind, Kind::Log);
-        assert_eq!(Axis::fitting("x", [5.0, f64::NAN, 10.0].into_iter()).kind, Kind::Linear { from_zero: true });
+        assert_eq!(
+            Axis::fitting("x", [5.0, f64::NAN, 10.0].into_iter()).kind,
+            Kind::Linear { from_zero: true }
+        );
         assert_eq!(Axis::fitting("x", [].into_iter()).kind, Kind::Linear { from_zero: true });
     }
 }

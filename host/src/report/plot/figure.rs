@@ -201,7 +201,12 @@ impl Series {
 
 impl Figure {
     /// A chart of one panel.
-    pub(in crate::report) fn single(id: &str, title: impl Into<String>, description: impl Into<String>, panel: Panel) -> Self {
+    pub(in crate::report) fn single(
+        id: &str,
+        title: impl Into<String>,
+        description: impl Into<String>,
+        panel: Panel,
+    ) -> Self {
         Self {
             id: id.into(),
             title: title.into(),
@@ -221,7 +226,12 @@ impl Figure {
         columns: usize,
         share: Share,
     ) -> Self {
-        Self { panels, columns: columns.max(1), share, ..Self::single(id, title, description, Panel::empty()) }
+        Self {
+            panels,
+            columns: columns.max(1),
+            share,
+            ..Self::single(id, title, description, Panel::empty())
+        }
     }
 
     /// The values that are listed below the chart: those of single runs are not.
@@ -248,9 +258,12 @@ impl Marks {
             Self::Bars(bars) => bars.iter().map(|bar| bar.text.as_str()).collect(),
             Self::Boxes(boxes) => boxes.iter().map(|mark| mark.text.as_str()).collect(),
             Self::Cells(cells) => cells.iter().map(|cell| cell.text.as_str()).collect(),
-            Self::Dots(_) | Self::Line(_) | Self::Band(_) | Self::Across(_) | Self::AtX(..) | Self::AtY(..) => {
-                Vec::new()
-            },
+            Self::Dots(_)
+            | Self::Line(_)
+            | Self::Band(_)
+            | Self::Across(_)
+            | Self::AtX(..)
+            | Self::AtY(..) => Vec::new(),
         }
     }
 

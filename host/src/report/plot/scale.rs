@@ -102,7 +102,8 @@ impl Scale {
         let step = (decades / wanted.max(1) as f64).round().max(1.0) as usize;
         let of = |mantissas: &[f64]| -> Vec<f64> {
             let powers = (self.low.floor() as i32..=self.high.ceil() as i32).step_by(step).take(MOST_TICKS);
-            let all = powers.flat_map(|power| mantissas.iter().map(move |mantissa| mantissa * 10f64.powi(power)));
+            let all =
+                powers.flat_map(|power| mantissas.iter().map(move |mantissa| mantissa * 10f64.powi(power)));
             all.filter(|tick| !self.clips(*tick)).collect()
         };
         let choices = [of(&[1.0]), of(&[1.0, 3.0]), of(&[1.0, 2.0, 5.0])];
@@ -124,7 +125,10 @@ fn round_values(low: f64, high: f64, wanted: usize) -> Vec<f64> {
     if first.abs() > 1e12 {
         return Vec::new();
     }
-    (0..MOST_TICKS).map(|index| (first + index as f64) * step).take_while(|tick| *tick <= high * (1.0 + 1e-12)).collect()
+    (0..MOST_TICKS)
+        .map(|index| (first + index as f64) * step)
+        .take_while(|tick| *tick <= high * (1.0 + 1e-12))
+        .collect()
 }
 
 #[cfg(test)]

@@ -40,8 +40,16 @@ fn all_marks() -> Figure {
         "All marks",
         "Everything.",
         vec![
-            panel(Axis::from_zero("ms"), names(2), vec![Series::points("one", 0, points), Series::bars("two", 1, bars)]),
-            panel(Axis::linear("ms"), names(2), vec![Series::boxes("three", 2, boxes), Series::dots("runs", 3, vec![at(2.0, 0.1, "run")])]),
+            panel(
+                Axis::from_zero("ms"),
+                names(2),
+                vec![Series::points("one", 0, points), Series::bars("two", 1, bars)],
+            ),
+            panel(
+                Axis::linear("ms"),
+                names(2),
+                vec![Series::boxes("three", 2, boxes), Series::dots("runs", 3, vec![at(2.0, 0.1, "run")])],
+            ),
             panel(names(2), names(2), vec![Series::cells(cells)]),
         ],
         2,
@@ -85,7 +93,9 @@ fn check(figure: &Figure) -> String {
 
 fn values(file: &str) -> Vec<String> {
     let document = Document::parse(file).unwrap();
-    let marks = document.descendants().filter(|node| node.attribute("class").is_some_and(|c| c.split(' ').any(|c| c == "v")));
+    let marks = document
+        .descendants()
+        .filter(|node| node.attribute("class").is_some_and(|c| c.split(' ').any(|c| c == "v")));
     marks
         .map(|mark| {
             let title = mark.children().find(|child| child.has_tag_name("title")).unwrap();
@@ -114,7 +124,8 @@ fn names_and_messages_are_text() {
         Axis::categories(vec![hostile.into()]),
         vec![Series::points(hostile, 0, vec![at(1.0, 0.0, hostile)]), Series::at_x(1.0, hostile)],
     ));
-    (figure.title, figure.description, figure.panels[0].title) = (hostile.into(), hostile.into(), hostile.into());
+    (figure.title, figure.description, figure.panels[0].title) =
+        (hostile.into(), hostile.into(), hostile.into());
     let file = check(&figure);
     assert!(!file.contains("<script") && !file.contains('\u{1b}') && !file.contains('\u{ffff}'), "{file}");
     assert_eq!(values(&file), ["<script>alert(1)</script>&\"']]> x"]);
@@ -122,14 +133,19 @@ fn names_and_messages_are_text() {
 
 #[test]
 fn data_of_no_use_still_makes_a_chart() {
-    let broken = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, -1.0, 0.0, 5e-324, 1e99];
+    let broken =
+        [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, -1.0, 0.0, 5e-324, 1e99];
     let axes: [fn() -> Axis; 4] =
         [|| Axis::linear("x"), || Axis::from_zero("x"), || Axis::log("x"), || Axis::categories(vec![])];
     for x in axes {
         for y in axes {
             check(&single(panel(x(), y(), vec![])));
             for value in broken {
-                let wild = Point { x_range: range(value, -value), y_range: range(-1e300, value), ..at(value, value, "v") };
+                let wild = Point {
+                    x_range: range(value, -value),
+                    y_range: range(-1e300, value),
+                    ..at(value, value, "v")
+                };
                 let one = Interval { low: value, high: 1.0 };
                 let quantiles = [value, 1.0, value, 2.0, f64::NAN];
                 let figure = single(panel(
@@ -140,9 +156,29 @@ fn data_of_no_use_still_makes_a_chart() {
                         Series::dots("d", 9, vec![wild]),
                         Series::line("l", 12, vec![(value, 1.0), (1.0, value)]),
                         Series::band("b", 1, vec![(1.0, one), (value, one)]),
-                        Series::bars("r", 2, vec![Bar { x: value, y: 0.0, thickness: value, range: range(value, value), text: String::new() }]),
-                        Series::boxes("q", 3, vec![BoxMark { y: value, quantiles, thickness: 0.3, text: String::new() }]),
-                        Series::cells(vec![Cell { column: 9, row: 9, depth: value, label: "x".into(), text: "x".into() }]),
+                        Series::bars(
+                            "r",
+                            2,
+                            vec![Bar {
+                                x: value,
+                                y: 0.0,
+                                thickness: value,
+                                range: range(value, value),
+                                text: String::new(),
+                            }],
+                        ),
+                        Series::boxes(
+                            "q",
+                            3,
+                            vec![BoxMark { y: value, quantiles, thickness: 0.3, text: String::new() }],
+                        ),
+                        Series::cells(vec![Cell {
+                            column: 9,
+                            row: 9,
+                            depth: value,
+                            label: "x".into(),
+                            text: "x".into(),
+                        }]),
                         Series::across("s", 4, Some(one)),
                         Series::at_x(value, ""),
                         Series::at_y(value, "y"),
@@ -183,7 +219,8 @@ fn one_wild_interval_does_not_hide_the_values() {
         Point { x_range: range(2.9, 3.1), ..at(3.0, 1.0, "tame") },
     ];
     let file = check(&single(panel(Axis::from_zero("ms"), names(2), vec![Series::points("p", 0, points)])));
-    let labels: Vec<&str> = file.split("text-anchor=\"middle\">").skip(1).filter_map(|rest| rest.split('<').next()).collect();
+    let labels: Vec<&str> =
+        file.split("text-anchor=\"middle\">").skip(1).filter_map(|rest| rest.split('<').next()).collect();
     let highest = labels.iter().filter_map(|label| label.parse::<f64>().ok()).fold(0.0, f64::max);
     assert!((3.0..10.0).contains(&highest), "{labels:?}");
 }

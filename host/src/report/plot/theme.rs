@@ -72,7 +72,12 @@ pub(super) fn standalone() -> String {
         for (index, tone) in PALETTE.iter().enumerate() {
             text.push_str(&format!(".c{index}{{color:{}}}", of(tone)));
         }
-        text + &format!(".g{{stroke:{0}}}.u{{color:{1}}}.p{{fill:{2}}}.m{{stroke:{2}}}", of(&GRID), of(&MUTED), of(&PAPER))
+        text + &format!(
+            ".g{{stroke:{0}}}.u{{color:{1}}}.p{{fill:{2}}}.m{{stroke:{2}}}",
+            of(&GRID),
+            of(&MUTED),
+            of(&PAPER)
+        )
     };
     let (light, dark) = (colours(|tone| tone.light), colours(|tone| tone.dark));
     format!("{RULES}{light}@media(prefers-color-scheme:dark){{{dark}}}")
