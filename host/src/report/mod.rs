@@ -76,8 +76,10 @@ impl Report {
     /// # Errors
     /// What the system refused.
     pub fn write(&self, run_dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
+        let charts = charts::charts(&self.manifest, &self.analysis);
+        let text = markdown::markdown(&self.manifest, &self.analysis) + &plots::markdown(&charts);
         let mut files = vec![
-            (run_dir.join("report.md"), markdown::markdown(&self.manifest, &self.analysis).into_bytes()),
+            (run_dir.join("report.md"), text.into_bytes()),
             (run_dir.join("summary.csv"), csv::csv(&self.analysis.cells)?),
             (run_dir.join("comparisons.csv"), comparisons::csv(&self.analysis.comparisons)?),
             (run_dir.join("analysis.json"), json(&self.analysis)?),
@@ -89,7 +91,6 @@ impl Report {
             write_atomic(path, content)?;
         }
         let mut written: Vec<PathBuf> = files.into_iter().map(|(path, _)| path).collect();
-        let charts = charts::charts(&self.manifest, &self.analysis);
         written.extend(plots::write(run_dir, &charts)?);
         let page = run_dir.join(PAGE);
         write_atomic(&page, html::page(&self.manifest, &self.analysis, &charts).as_bytes())?;

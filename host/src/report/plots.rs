@@ -1,8 +1,9 @@
 //! The charts as files: `plots/*.svg`. Those of an earlier report that this one does not have are removed; files that no
 //! report wrote are left alone.
 
-use super::charts::Chart;
+use super::charts::{Chart, Place};
 use crate::store::{StoreError, write_atomic};
+use crate::text;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -17,6 +18,19 @@ const MARK: &str = "<!-- written by inferhost report, and removed by it when no 
 /// The file's path from the run folder, for links.
 pub(super) fn link(chart: &Chart) -> String {
     format!("{FOLDER}/{}.svg", chart.figure.id)
+}
+
+/// The charts' section of `report.md`: what sums up as pictures, the rest as links; nothing without charts.
+pub(super) fn markdown(charts: &[Chart]) -> String {
+    let (mut pictures, mut links) = (String::new(), String::new());
+    for chart in charts {
+        let (title, link) = (text::markdown(&chart.figure.title), link(chart));
+        match chart.place {
+            Place::Table(..) | Place::Model(_) => links.push_str(&format!("- [{title}]({link})\n")),
+            _ => pictures.push_str(&format!("![{title}]({link})\n\n")),
+        }
+    }
+    if charts.is_empty() { String::new() } else { format!("\n## Plots\n\n{pictures}{links}") }
 }
 
 /// Writes the charts under `run_dir`, each whole or not at all; their folder, where there are any.
@@ -73,7 +87,6 @@ fn refused(action: &'static str, path: &Path, source: io::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::charts::Place;
     use crate::report::plot::{Axis, Figure, Panel, Point, Series};
 
     fn chart(id: &str) -> Chart {

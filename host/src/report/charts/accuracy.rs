@@ -17,7 +17,10 @@ fn chart(source: &Source<'_>, of: &Tradeoff) -> Chart {
         .filter(|point| point.on_front)
         .map(|point| (point.perplexity, point.throughput_ratio))
         .collect();
-    let mut series = vec![Series::line("on the front", 7, steps(&front))];
+    let mut series = Vec::new();
+    if front.len() > 1 {
+        series.push(Series::line("on the front", 7, steps(&front)));
+    }
     series.extend(
         of.points.iter().map(|of| Series::points(&of.backend, source.style(&of.backend), vec![point(of)])),
     );

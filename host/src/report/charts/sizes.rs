@@ -136,7 +136,7 @@ fn crossover(source: &Source<'_>, of: &SizeCrossover) -> Figure {
         Panel {
             title: String::new(),
             x: Axis::log("parameters").unit(Unit::Short),
-            y: Axis::log(format!("throughput of {} over {}", of.backend, of.against)).unit(Unit::Times),
+            y: Axis::log("throughput ratio").unit(Unit::Times),
             series,
         },
     )

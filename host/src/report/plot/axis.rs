@@ -29,6 +29,19 @@ impl Unit {
     }
 }
 
+impl Axis {
+    /// The labels of `ticks`: with as many decimals as tell neighbours apart.
+    pub(super) fn labels(&self, ticks: &[f64]) -> Vec<String> {
+        let labels: Vec<String> = ticks.iter().map(|tick| self.unit.write(*tick)).collect();
+        if labels.windows(2).all(|pair| pair[0] != pair[1]) {
+            return labels;
+        }
+        let least = ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
+        let decimals = (-least.log10().floor()).clamp(0.0, 12.0) as usize;
+        ticks.iter().map(|tick| format!("{tick:.decimals$}")).collect()
+    }
+}
+
 /// Ticks are round: the zeros that a figure's three digits add say nothing.
 fn plain(value: f64) -> String {
     let text = figure(Some(value));
@@ -145,6 +158,12 @@ mod tests {
         ] {
             assert_eq!(unit.write(value), text, "{value}");
         }
+    }
+
+    #[test]
+    fn neighbouring_ticks_are_told_apart() {
+        assert_eq!(Axis::linear("x").labels(&[200.0, 200.05, 200.1]), ["200.00", "200.05", "200.10"]);
+        assert_eq!(Axis::linear("x").labels(&[0.0, 1.5]), ["0", "1.5"]);
     }
 
     #[test]

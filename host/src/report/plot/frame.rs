@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, Kind};
 use super::layout::{Frame, LINE, SIZE, TURN};
-use super::write::{fitted, path, px, safe, width};
+use super::write::{abridged, fitted, path, px, safe, width};
 use maud::{Markup, html};
 
 pub(super) fn frame(frame: &Frame<'_>) -> Markup {
@@ -56,11 +56,11 @@ fn x_ticks(frame: &Frame<'_>) -> Markup {
     // What would run into its neighbour or over the panel's end is left out.
     let mut free_from = left - 14.0;
     let mut shown = Vec::new();
-    for tick in x.ticks(x_wanted(*room)) {
-        let label = panel.x.unit.write(tick);
+    let ticks = x.ticks(x_wanted(*room));
+    for (tick, label) in ticks.iter().copied().zip(panel.x.labels(&ticks)) {
         let half = width(&label, SIZE) / 2.0;
         let at = x.at(tick);
-        if at - half >= free_from && at + half <= left + room + 13.0 {
+        if at - half >= free_from && at + half <= left + room + 12.0 {
             free_from = at + half + 6.0;
             shown.push((at, label));
         }
@@ -81,7 +81,7 @@ fn x_names(frame: &Frame<'_>, names: &[String]) -> Markup {
             @if turned {
                 @let y = bottom + 12.0;
                 text x=(px(at + 4.0)) y=(px(y)) text-anchor="end" transform=(format!("rotate(-{TURN} {} {})", px(at + 4.0), px(y))) {
-                    (fitted(&safe(name), SIZE, 168.0)) title { (safe(name)) }
+                    (abridged(&safe(name), SIZE, 168.0)) title { (safe(name)) }
                 }
             } @else {
                 text x=(px(at)) y=(px(bottom + LINE - 3.0)) text-anchor="middle" { (safe(name)) }
@@ -95,15 +95,15 @@ fn y_ticks(frame: &Frame<'_>) -> Markup {
     let Some(names) = frame.panel.y.names() else {
         let ticks = frame.y.ticks(y_wanted(frame.height));
         return html! {
-            @for tick in ticks {
-                text x=(px(right)) y=(px(frame.y.at(tick) + 4.0)) text-anchor="end" { (frame.panel.y.unit.write(tick)) }
+            @for (tick, label) in ticks.iter().copied().zip(frame.panel.y.labels(&ticks)) {
+                text x=(px(right)) y=(px(frame.y.at(tick) + 4.0)) text-anchor="end" { (label) }
             }
         };
     };
     html! {
         @for (index, name) in names.iter().enumerate() {
             @let name = safe(name);
-            @let shown = fitted(&name, SIZE, right - 4.0);
+            @let shown = abridged(&name, SIZE, right - 4.0);
             text x=(px(right)) y=(px(frame.y.at(index as f64) + 4.0)) text-anchor="end" {
                 (shown) @if shown != name { title { (name) } }
             }

@@ -3,7 +3,7 @@
 use super::axis::{Axis, Kind};
 use super::figure::{Figure, Form, Marks, Panel, Share};
 use super::scale::Scale;
-use super::write::{safe, width, wrapped};
+use super::write::{abridged, safe, width, wrapped};
 use crate::stats::Interval;
 use std::collections::BTreeSet;
 
@@ -14,9 +14,9 @@ pub(super) const SIZE: f64 = 12.0;
 pub(super) const TITLE_SIZE: f64 = 15.0;
 pub(super) const LINE: f64 = 18.0;
 const EDGE: f64 = 14.0;
-const GAP: f64 = 22.0;
+const GAP: f64 = 30.0;
 /// A name takes no more of the width than this.
-const LONGEST_NAME: f64 = 210.0;
+const LONGEST_NAME: f64 = 230.0;
 /// How far names below a heat map are turned.
 pub(super) const TURN: f64 = 35.0;
 
@@ -70,7 +70,7 @@ fn legend(figure: &Figure, top: f64) -> (Vec<Entry<'_>>, f64) {
     let mut entries: Vec<Entry<'_>> = Vec::new();
     let (mut x, mut y) = (EDGE, top + LINE / 2.0);
     for series in figure.panels.iter().flat_map(|panel| &panel.series) {
-        let name = super::write::fitted(&safe(&series.name), SIZE, WIDTH / 2.0);
+        let name = abridged(&safe(&series.name), SIZE, WIDTH / 2.0);
         if name.is_empty() || entries.iter().any(|entry| entry.name == name && entry.style == series.style) {
             continue;
         }
@@ -152,7 +152,7 @@ fn left(figure: &Figure, extent: Option<(f64, f64)>) -> f64 {
         Some(names) => names.iter().map(|name| width(&safe(name), SIZE)).collect::<Vec<_>>(),
         None => {
             let scale = panel.y.scale(extent, height(panel, figure.columns), 0.0);
-            scale.ticks(6).into_iter().map(|tick| width(&panel.y.unit.write(tick), SIZE)).collect()
+            panel.y.labels(&scale.ticks(6)).iter().map(|label| width(label, SIZE)).collect()
         }
     });
     let names = widths.fold(20.0, f64::max).min(LONGEST_NAME);

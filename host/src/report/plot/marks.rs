@@ -152,9 +152,10 @@ fn at_x(frame: &Frame<'_>, at: f64, label: &str) -> Markup {
 
 fn at_y(frame: &Frame<'_>, at: f64, label: &str) -> Markup {
     let y = frame.y.at(at);
+    let beside = if y - 18.0 < frame.top { y + 15.0 } else { y - 5.0 };
     html! {
         path class="r" d=(path([(frame.left, y), (frame.left + frame.width, y)])) {}
-        text x=(px(frame.left + frame.width - 5.0)) y=(px(y - 5.0)) text-anchor="end" { (label) }
+        text x=(px(frame.left + frame.width - 5.0)) y=(px(beside)) text-anchor="end" { (label) }
     }
 }
 

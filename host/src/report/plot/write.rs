@@ -50,16 +50,30 @@ pub(super) fn fitted(text: &str, size: f64, room: f64) -> String {
     if width(text, size) <= room {
         return text.into();
     }
-    let mut used = width("…", size);
-    let mut kept = String::new();
-    for c in text.chars() {
-        used += em(c) * size;
-        if used > room {
-            break;
-        }
-        kept.push(c);
-    }
+    let kept: String = within(text.chars(), size, room - width("…", size)).into_iter().collect();
     kept.trim_end().to_string() + "…"
+}
+
+/// A name cut to `room` pixels in its middle: names often differ at their end.
+pub(super) fn abridged(name: &str, size: f64, room: f64) -> String {
+    if width(name, size) <= room {
+        return name.into();
+    }
+    let half = (room - width("…", size)) / 2.0;
+    let (start, end) = (within(name.chars(), size, half), within(name.chars().rev(), size, half));
+    let start = start.into_iter().collect::<String>();
+    let end = end.into_iter().rev().collect::<String>();
+    format!("{}…{}", start.trim_end(), end.trim_start())
+}
+
+/// The first characters that take no more than `room`.
+fn within(text: impl Iterator<Item = char>, size: f64, room: f64) -> Vec<char> {
+    let mut used = 0.0;
+    let mut fits = move |c: &char| {
+        used += em(*c) * size;
+        used <= room
+    };
+    text.take_while(|c| fits(c)).collect()
 }
 
 /// `text` in lines of at most `room` pixels, broken at spaces; the last of `most` lines is cut.
@@ -100,6 +114,8 @@ mod tests {
         assert_eq!(fitted("short", 12.0, 100.0), "short");
         let cut = fitted(&"x".repeat(100), 12.0, 100.0);
         assert!(cut.ends_with('…') && width(&cut, 12.0) <= 100.0, "{cut}");
+        let cut = abridged(&format!("{}-fp32", "x".repeat(100)), 12.0, 100.0);
+        assert!(cut.starts_with("xx") && cut.ends_with("-fp32") && width(&cut, 12.0) <= 100.0, "{cut}");
         let lines = wrapped("one two three four five six seven", 12.0, 60.0, 2);
         assert!(lines.len() == 2 && lines.iter().all(|line| width(line, 12.0) <= 60.0), "{lines:?}");
         assert!(wrapped("", 12.0, 60.0, 2).is_empty());
