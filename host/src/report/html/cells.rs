@@ -12,10 +12,12 @@ use maud::{Markup, html};
 
 /// Runs listed of one cell, and of all together.
 const MOST_RUNS: usize = 100;
-const MOST_RUNS_IN_ALL: usize = 10_000;
+const MOST_RUNS_IN_ALL: usize = 6_000;
 const LEAST_RUNS: usize = 5;
 
-const FIGURES: [(&str, fn(&CellSummary) -> &Summary); 9] = [
+type Row = (&'static str, fn(&CellSummary) -> &Summary);
+
+const FIGURES: [Row; 9] = [
     ("latency, ms", |cell| &cell.latency_ms),
     ("throughput, tok/s", |cell| &cell.throughput_tok_s),
     ("TTFT, ms", |cell| &cell.ttft_ms),
@@ -31,14 +33,17 @@ const FIGURES: [(&str, fn(&CellSummary) -> &Summary); 9] = [
 pub(super) fn cells(page: &Page<'_>) -> Markup {
     let cells = &page.analysis.cells;
     let shown = (MOST_RUNS_IN_ALL / cells.len().max(1)).clamp(LEAST_RUNS, MOST_RUNS);
-    let mut start = 0;
+    let indexed: Vec<(usize, &CellSummary)> = cells.iter().enumerate().collect();
+    let same_table =
+        |a: &(usize, &CellSummary), b: &(usize, &CellSummary)| a.1.model == b.1.model && a.1.call == b.1.call;
     html! {
-        @for table in cells.chunk_by(|a, b| a.model == b.model && a.call == b.call) {
+        @for table in indexed.chunk_by(same_table) {
             details {
-                summary { (one_line(&table[0].model)) ", " (table[0].call.to_string()) ": " (count(table.len() as u64)) " cells" }
-                @for (index, cell) in table.iter().enumerate() { (detail(page, start + index, cell, shown)) }
+                summary {
+                    (one_line(&table[0].1.model)) ", " (table[0].1.call.to_string()) ": " (count(table.len() as u64)) " cells"
+                }
+                @for (index, cell) in table { (detail(page, *index, cell, shown)) }
             }
-            @let _ = start += table.len();
         }
     }
 }

@@ -14,7 +14,7 @@ const MOST_LISTED_IN_ALL: usize = 6_000;
 const LEAST_LISTED: usize = 30;
 
 /// Bytes of drawings in the page; what goes beyond is linked as a file.
-const MOST_DRAWN: usize = 1_500_000;
+const MOST_DRAWN: usize = 1_200_000;
 
 /// Where drawings go first when there is not room for all: what sums up comes before what goes into detail.
 const IMPORTANCE: [&str; 11] = [
