@@ -80,7 +80,7 @@ fn panel(
     others: &[String],
     points: impl Iterator<Item = Option<(String, Point)>>,
 ) -> Panel {
-    let mut series = vec![Series::at_x(1.0, "")];
+    let mut series = vec![Series::at_x(1.0, "as fast as the baseline")];
     for (backend, point) in points.flatten() {
         series.push(Series::points("", source.style(&backend), vec![point]));
     }

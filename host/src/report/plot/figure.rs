@@ -135,9 +135,9 @@ pub(super) enum Marks {
     Cells(Vec<Cell>),
     /// An upright area between two values of the horizontal axis.
     Across(Interval),
-    /// A dashed line across, with a word to it.
-    AtX(f64, String),
-    AtY(f64, String),
+    /// A dashed line across.
+    AtX(f64),
+    AtY(f64),
 }
 
 impl Series {
@@ -189,13 +189,13 @@ impl Series {
     }
 
     /// A dashed upright line at `x`.
-    pub(in crate::report) fn at_x(x: f64, label: impl Into<String>) -> Self {
-        Self::of("", 7, Marks::AtX(x, label.into()))
+    pub(in crate::report) fn at_x(x: f64, name: &str) -> Self {
+        Self::of(name, 7, Marks::AtX(x))
     }
 
     /// A dashed level line at `y`.
-    pub(in crate::report) fn at_y(y: f64, label: impl Into<String>) -> Self {
-        Self::of("", 7, Marks::AtY(y, label.into()))
+    pub(in crate::report) fn at_y(y: f64, name: &str) -> Self {
+        Self::of(name, 7, Marks::AtY(y))
     }
 }
 
@@ -258,12 +258,9 @@ impl Marks {
             Self::Bars(bars) => bars.iter().map(|bar| bar.text.as_str()).collect(),
             Self::Boxes(boxes) => boxes.iter().map(|mark| mark.text.as_str()).collect(),
             Self::Cells(cells) => cells.iter().map(|cell| cell.text.as_str()).collect(),
-            Self::Dots(_)
-            | Self::Line(_)
-            | Self::Band(_)
-            | Self::Across(_)
-            | Self::AtX(..)
-            | Self::AtY(..) => Vec::new(),
+            Self::Dots(_) | Self::Line(_) | Self::Band(_) | Self::Across(_) | Self::AtX(_) | Self::AtY(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -275,7 +272,7 @@ impl Marks {
             Self::Bars(bars) => bars.is_empty(),
             Self::Boxes(boxes) => boxes.is_empty(),
             Self::Cells(cells) => cells.is_empty(),
-            Self::Across(_) | Self::AtX(..) | Self::AtY(..) => true,
+            Self::Across(_) | Self::AtX(_) | Self::AtY(_) => true,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! A panel's surroundings: title, grid lines, ticks, names and labels.
 
 use super::axis::{Axis, Kind};
-use super::layout::{Frame, LINE, SIZE, TURN};
+use super::layout::{BOLD, Frame, LINE, SIZE, TURN};
 use super::write::{abridged, fitted, path, px, safe, width};
 use maud::{Markup, html};
 
 pub(super) fn frame(frame: &Frame<'_>) -> Markup {
     let Frame { panel, left, top, width, height, .. } = *frame;
-    let title = fitted(&safe(&panel.title), SIZE, width);
+    let title = abridged(&safe(&panel.title), SIZE * BOLD, width);
     html! {
         @if !title.is_empty() {
             text class="t" x=(px(left)) y=(px(top - 7.0)) {

@@ -12,6 +12,8 @@ pub(super) const WIDTH: f64 = 720.0;
 /// Of axis labels, names and legend.
 pub(super) const SIZE: f64 = 12.0;
 pub(super) const TITLE_SIZE: f64 = 15.0;
+/// How much wider bold letters are.
+pub(super) const BOLD: f64 = 1.12;
 pub(super) const LINE: f64 = 18.0;
 const EDGE: f64 = 14.0;
 const GAP: f64 = 30.0;
@@ -56,7 +58,7 @@ impl<'a> Layout<'a> {
     pub(super) fn of(figure: &'a Figure, form: Form) -> Self {
         let title = match form {
             Form::Inline => Vec::new(),
-            Form::StandAlone => wrapped(&safe(&figure.title), TITLE_SIZE, WIDTH - 2.0 * EDGE, 3),
+            Form::StandAlone => wrapped(&safe(&figure.title), TITLE_SIZE * BOLD, WIDTH - 2.0 * EDGE, 3),
         };
         let below_title = 6.0 + title.len() as f64 * (TITLE_SIZE + 6.0);
         let (legend, top) = legend(figure, below_title);
@@ -251,14 +253,14 @@ fn measure(marks: &Marks, way: Way, axis: &Axis, core: &mut Span, ranges: &mut S
         Marks::Boxes(boxes) if way == Way::X => {
             boxes.iter().flat_map(|mark| mark.quantiles).for_each(|value| core.add(value));
         }
-        Marks::AtX(at, _) if way == Way::X => core.add(*at),
-        Marks::AtY(at, _) if way == Way::Y => core.add(*at),
+        Marks::AtX(at) if way == Way::X => core.add(*at),
+        Marks::AtY(at) if way == Way::Y => core.add(*at),
         Marks::Across(of) if way == Way::X => range(Some(*of)),
         Marks::Bars(_)
         | Marks::Boxes(_)
         | Marks::Cells(_)
         | Marks::Across(_)
-        | Marks::AtX(..)
-        | Marks::AtY(..) => {}
+        | Marks::AtX(_)
+        | Marks::AtY(_) => {}
     }
 }

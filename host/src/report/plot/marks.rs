@@ -4,7 +4,7 @@ use super::figure::{Bar, BoxMark, Cell, Marks, Point, Series};
 use super::layout::{Frame, SIZE};
 use super::scale::Scale;
 use super::theme::PALETTE;
-use super::write::{fitted, path, px, safe, width};
+use super::write::{fitted, path, px, safe};
 use crate::stats::Interval;
 use maud::{Markup, html};
 
@@ -32,8 +32,8 @@ pub(super) fn series(frame: &Frame<'_>, of: &Series) -> Markup {
         Marks::Boxes(boxes) => html! { @for of_box in boxes { (box_mark(frame, of_box)) } },
         Marks::Cells(cells) => return html! { @for of_cell in cells { (cell(frame, of_cell)) } },
         Marks::Across(of) => across(frame, *of),
-        Marks::AtX(at, label) => at_x(frame, *at, &safe(label)),
-        Marks::AtY(at, label) => at_y(frame, *at, &safe(label)),
+        Marks::AtX(at) => at_x(frame, *at),
+        Marks::AtY(at) => at_y(frame, *at),
     };
     html! { g class=(colour(of.style)) { (drawn) } }
 }
@@ -140,23 +140,14 @@ fn across(frame: &Frame<'_>, of: Interval) -> Markup {
     }
 }
 
-fn at_x(frame: &Frame<'_>, at: f64, label: &str) -> Markup {
+fn at_x(frame: &Frame<'_>, at: f64) -> Markup {
     let x = frame.x.at(at);
-    let is_right = x + 5.0 + width(label, SIZE) > frame.left + frame.width;
-    let (place, anchor) = if is_right { (x - 5.0, "end") } else { (x + 5.0, "start") };
-    html! {
-        path class="r" d=(path([(x, frame.top), (x, frame.top + frame.height)])) {}
-        text x=(px(place)) y=(px(frame.top + 14.0)) text-anchor=(anchor) { (label) }
-    }
+    html! { path class="r" d=(path([(x, frame.top), (x, frame.top + frame.height)])) {} }
 }
 
-fn at_y(frame: &Frame<'_>, at: f64, label: &str) -> Markup {
+fn at_y(frame: &Frame<'_>, at: f64) -> Markup {
     let y = frame.y.at(at);
-    let beside = if y - 18.0 < frame.top { y + 15.0 } else { y - 5.0 };
-    html! {
-        path class="r" d=(path([(frame.left, y), (frame.left + frame.width, y)])) {}
-        text x=(px(frame.left + frame.width - 5.0)) y=(px(beside)) text-anchor="end" { (label) }
-    }
+    html! { path class="r" d=(path([(frame.left, y), (frame.left + frame.width, y)])) {} }
 }
 
 /// The style's marker about (`x`, `y`), of about the same area whichever it is.
@@ -200,6 +191,7 @@ pub(super) fn sample(marks: &Marks, style: usize, x: f64, y: f64) -> Markup {
             Marks::Line(_) => { path class="o" stroke-dasharray=[(!dashes.is_empty()).then_some(dashes)] d=(path([(x - 10.0, y), (x + 10.0, y)])) {} }
             Marks::Band(_) | Marks::Across(_) => { rect class="b" x=(px(x - 9.0)) y=(px(y - 5.0)) width="18" height="10" {} }
             Marks::Bars(_) | Marks::Boxes(_) => { rect class="q" x=(px(x - 8.0)) y=(px(y - 5.0)) width="16" height="10" {} }
+            Marks::AtX(_) | Marks::AtY(_) => { path class="r" d=(path([(x - 10.0, y), (x + 10.0, y)])) {} }
             Marks::Dots(_) => { circle class="d" cx=(px(x)) cy=(px(y)) r="2.6" {} }
             _ => { path class="m" d=(marker(style, x, y, RADIUS)) {} }
         }

@@ -56,13 +56,13 @@ fn place(panel: &mut Panel) {
                 boxes.retain(|mark| y.places(mark.y) && mark.quantiles.iter().all(|value| x.places(*value)));
             }
             Marks::Cells(cells) => cells.retain(|cell| has(x, cell.column) && has(y, cell.row)),
-            Marks::Across(_) | Marks::AtX(..) | Marks::AtY(..) => {}
+            Marks::Across(_) | Marks::AtX(_) | Marks::AtY(_) => {}
         }
     }
     series.retain(|series| match &series.marks {
         Marks::Across(of) => x.places(of.low) && x.places(of.high),
-        Marks::AtX(at, _) => x.places(*at),
-        Marks::AtY(at, _) => y.places(*at),
+        Marks::AtX(at) => x.places(*at),
+        Marks::AtY(at) => y.places(*at),
         _ => true,
     });
 }
@@ -88,7 +88,7 @@ fn thin(marks: &mut Marks, share: f64) {
         Marks::Band(ranges) => evenly(ranges, share),
         Marks::Bars(bars) => evenly(bars, share),
         Marks::Boxes(boxes) => evenly(boxes, share),
-        Marks::Cells(_) | Marks::Across(_) | Marks::AtX(..) | Marks::AtY(..) => {}
+        Marks::Cells(_) | Marks::Across(_) | Marks::AtX(_) | Marks::AtY(_) => {}
     }
 }
 
@@ -117,7 +117,7 @@ impl Marks {
             Self::Bars(bars) => bars.len(),
             Self::Boxes(boxes) => boxes.len(),
             Self::Cells(cells) => cells.len(),
-            Self::Across(_) | Self::AtX(..) | Self::AtY(..) => 0,
+            Self::Across(_) | Self::AtX(_) | Self::AtY(_) => 0,
         }
     }
 }
