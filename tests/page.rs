@@ -52,7 +52,7 @@ impl Folder {
             "prompt_tokens": prompt, "new_tokens": new_tokens, "use_cache": generates.then_some(true), "round": 0,
             "repetition": repetition, "status": "ok", "latency_ms": latency, "ttft_ms": steps.first(), "token_ms": steps,
             "tokens_processed": tokens, "throughput_tok_s": tokens as f64 / latency * 1e3, "degraded": null,
-            "telemetry": {"rss_peak_mb": 100.0 + latency, "cpu_mean_pct": 180.0}, "output_digest": "aa",
+            "telemetry": {"rss_peak_mb": 100.0 + latency, "cpu_mean_pct": 180.0, "energy_j": latency * 0.02}, "output_digest": "aa",
             "started_at": format!("2026-11-20T16:{:02}:{:02}.000Z", second / 60, second % 60), "worker_pid": 1,
         }));
     }

@@ -6,7 +6,7 @@
 mod accuracy;
 mod degraded;
 mod distribution;
-mod memory;
+mod over_time;
 mod ratio;
 mod sizes;
 mod slug;
@@ -96,7 +96,7 @@ pub(super) fn charts(manifest: &Manifest, analysis: &Analysis) -> Vec<Chart> {
         ];
         charts.extend(figures.into_iter().flatten().map(|figure| Chart { place: place.clone(), figure }));
     }
-    charts.extend(memory::over_time(&source));
+    charts.extend(over_time::charts(&source));
     charts.extend(sizes::crossovers(&source));
     charts.extend(accuracy::tradeoffs(&source));
     charts.extend(degraded::rates(&source));

@@ -17,7 +17,7 @@ const LEAST_LISTED: usize = 30;
 const MOST_DRAWN: usize = 1_200_000;
 
 /// Where drawings go first when there is not room for all: what sums up comes before what goes into detail.
-const IMPORTANCE: [&str; 11] = [
+const IMPORTANCE: [&str; 12] = [
     "overall",
     "degraded",
     "crossover",
@@ -29,6 +29,7 @@ const IMPORTANCE: [&str; 11] = [
     "tokens",
     "distribution",
     "memory",
+    "power",
 ];
 
 /// The drawings of the charts that the page has room for, by the charts' ids.

@@ -54,7 +54,7 @@ fn overall_table(page: &Page<'_>, standings: &[Standing]) -> Markup {
         }
         table.baseline_row(page.is_baseline(&of.backend), fields);
     }
-    html! { h3 { (one_line(&first.model)) ", " (first.call.to_string()) } (table.markup()) }
+    html! { h3 { (page.to_model(&first.model)) ", " (first.call.to_string()) } (table.markup()) }
 }
 
 fn standing(of: &Standing) -> Vec<Field> {
@@ -119,7 +119,7 @@ fn table(page: &Page<'_>, all: &[&Comparison], baseline: &str) -> Markup {
     for of in all {
         table.row(row(page, of));
     }
-    html! { h3 { (title) } (table.markup()) }
+    html! { h3 { (page.to_model(&first.model)) ", " (first.call.to_string()) } (table.markup()) }
 }
 
 fn row(page: &Page<'_>, of: &Comparison) -> Vec<Field> {

@@ -41,6 +41,8 @@ struct Page<'a> {
     charts: &'a [Chart],
     anchors: Anchors<'a>,
     drawings: HashMap<&'a str, Markup>,
+    /// Of models.
+    sections: HashMap<&'a str, String>,
 }
 
 impl Page<'_> {
@@ -52,6 +54,17 @@ impl Page<'_> {
 
     fn is_baseline(&self, backend: &str) -> bool {
         self.analysis.baseline.as_deref() == Some(backend)
+    }
+
+    /// A model's name as a link to its section.
+    fn to_model(&self, model: &str) -> Markup {
+        let name = one_line(model);
+        html! {
+            @match self.sections.get(model) {
+                Some(id) => a href=(format!("#{id}")) { (name) },
+                None => (name),
+            }
+        }
     }
 
     /// `text` as a link to a cell's detail.
@@ -74,6 +87,7 @@ pub(super) fn page(manifest: &Manifest, analysis: &Analysis, charts: &[Chart]) -
         charts,
         anchors: Anchors::new(&analysis.cells),
         drawings: chart::drawings(charts),
+        sections: models::ids(analysis),
     };
     let name = match one_line(&analysis.name) {
         name if name.is_empty() => "Report".to_string(),
@@ -83,32 +97,35 @@ pub(super) fn page(manifest: &Manifest, analysis: &Analysis, charts: &[Chart]) -
         sections(&page).into_iter().filter(|section| !is_blank(&section.body)).collect();
     let document = html! {
         (DOCTYPE)
-        html lang="en" {
-            (head(&name))
-            body {
-                a.skip href="#main" { "Skip to the results" }
-                header {
-                    div.bar {
-                        h1 { (name) }
-                        button.theme type="button" aria-pressed="false" hidden { "Dark theme" }
-                    }
-                    (summary(&page))
-                    nav aria-label="Sections" {
-                        ul { @for section in &sections { li { a href=(format!("#{}", section.id)) { (section.title) } } } }
-                    }
-                }
-                main id="main" tabindex="-1" {
-                    @for Section { id, title, body } in &sections {
-                        section aria-labelledby=(id) { h2 id=(id) { (title) } (body) }
-                    }
-                }
-                footer { p { "inferhost " (one_line(&manifest.inferhost)) ". This page is one file and loads nothing." } }
-                p.tip role="status" {}
-                script { (PreEscaped(SCRIPT)) }
-            }
-        }
+        html lang="en" { (head(&name)) (body(&page, &name, &sections)) }
     };
     document.into_string() + "\n"
+}
+
+fn body(page: &Page<'_>, name: &str, sections: &[Section]) -> Markup {
+    html! {
+        body {
+            a.skip href="#main" { "Skip to the results" }
+            header {
+                div.bar {
+                    h1 { (name) }
+                    button.theme type="button" aria-pressed="false" hidden { "Dark theme" }
+                }
+                (summary(page))
+                nav aria-label="Sections" {
+                    ul { @for section in sections { li { a href=(format!("#{}", section.id)) { (section.title) } } } }
+                }
+            }
+            main id="main" tabindex="-1" {
+                @for Section { id, title, body } in sections {
+                    section aria-labelledby=(id) { h2 id=(id) { (title) } (body) }
+                }
+            }
+            footer { p { "inferhost " (one_line(&page.manifest.inferhost)) ". This page loads nothing." } }
+            p.tip role="status" {}
+            script { (PreEscaped(SCRIPT)) }
+        }
+    }
 }
 
 fn is_blank(body: &Markup) -> bool {

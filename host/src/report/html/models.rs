@@ -3,7 +3,7 @@
 use super::table::{Field, Kind, Table};
 use super::{Page, Section, resources};
 use crate::accuracy::Verdict;
-use crate::analysis::{CellSummary, Table as Cells};
+use crate::analysis::{Analysis, CellSummary, Table as Cells};
 use crate::record::Mode;
 use crate::report::charts::{Place, slug};
 use crate::report::figure::{NONE, count, figure, interval, ratio, spread};
@@ -11,15 +11,26 @@ use crate::report::result::kinds;
 use crate::report::{accuracy, flag};
 use crate::text::one_line;
 use maud::{Markup, html};
+use std::collections::HashMap;
 
 /// The sections, in the cells' order.
 pub(super) fn models(page: &Page<'_>) -> Vec<Section> {
     let tables = page.analysis.tables();
-    let of_models = tables.chunk_by(|a, b| a.model == b.model);
-    of_models.enumerate().filter_map(|(index, tables)| section(page, index, tables)).collect()
+    tables.chunk_by(|a, b| a.model == b.model).filter_map(|tables| section(page, tables)).collect()
 }
 
-fn section(page: &Page<'_>, index: usize, tables: &[Cells<'_>]) -> Option<Section> {
+/// The ids of their sections, by model.
+pub(super) fn ids(analysis: &Analysis) -> HashMap<&str, String> {
+    let models = analysis.cells.chunk_by(|a, b| a.model == b.model).enumerate();
+    // The number keeps names apart that differ in punctuation alone.
+    models
+        .map(|(index, cells)| {
+            (cells[0].model.as_str(), format!("model-{}-{}", index + 1, slug(&cells[0].model)))
+        })
+        .collect()
+}
+
+fn section(page: &Page<'_>, tables: &[Cells<'_>]) -> Option<Section> {
     let model = tables.first()?.model;
     let entry = page.manifest.models.iter().find(|entry| entry.name == model);
     let parameters = entry.and_then(|entry| entry.parameters);
@@ -33,48 +44,54 @@ fn section(page: &Page<'_>, index: usize, tables: &[Cells<'_>]) -> Option<Sectio
         }
         (page.charts(&Place::Model(model.to_string())))
     };
-    // The number keeps names apart that differ in punctuation alone.
-    Some(Section::new(&format!("model-{}-{}", index + 1, slug(model)), model, body))
+    Some(Section::new(page.sections.get(model)?, model, body))
+}
+
+/// Which columns a table has beside those that all have.
+struct Extra {
+    generates: bool,
+    evaluated: bool,
+    doubtful: bool,
+}
+
+impl Extra {
+    fn of(of: &Cells<'_>) -> Self {
+        let any = |fact: fn(&CellSummary) -> bool| {
+            of.rows.iter().flat_map(|row| row.cells.iter().flatten()).any(|cell| fact(cell))
+        };
+        Self {
+            generates: of.call.mode == Mode::Generate,
+            evaluated: any(|cell| cell.accuracy.is_some()),
+            doubtful: any(|cell| flag::doubts(cell).is_some()),
+        }
+    }
+
+    fn columns(&self) -> Vec<(&'static str, Kind)> {
+        let mut columns = vec![("scenario", Kind::Text), ("backend", Kind::Text)];
+        columns.extend(["tok/s", "95% CI", "vs baseline", "latency ms"].map(|name| (name, Kind::Number)));
+        if self.generates {
+            columns.extend([("TTFT ms", Kind::Number), ("TPOT ms", Kind::Number)]);
+        }
+        columns.push(("ok runs", Kind::Number));
+        columns.extend(self.evaluated.then_some(("accuracy", Kind::Text)));
+        columns.extend(self.doubtful.then_some(("doubts", Kind::Long)));
+        columns
+    }
 }
 
 fn results(page: &Page<'_>, of: &Cells<'_>) -> Markup {
-    let generates = of.call.mode == Mode::Generate;
-    let cells = || of.rows.iter().flat_map(|row| row.cells.iter().flatten().copied());
-    let evaluated = cells().any(|cell| cell.accuracy.is_some());
-    let doubtful = cells().any(|cell| flag::doubts(cell).is_some());
-    let mut columns = vec![
-        ("scenario", Kind::Text),
-        ("backend", Kind::Text),
-        ("tok/s", Kind::Number),
-        ("95% CI", Kind::Number),
-        ("vs baseline", Kind::Number),
-        ("latency ms", Kind::Number),
-    ];
-    if generates {
-        columns.extend([("TTFT ms", Kind::Number), ("TPOT ms", Kind::Number)]);
-    }
-    columns.push(("ok runs", Kind::Number));
-    if evaluated {
-        columns.push(("accuracy", Kind::Text));
-    }
-    if doubtful {
-        columns.push(("doubts", Kind::Long));
-    }
+    let extra = Extra::of(of);
     let caption = html! {
         (one_line(of.model)) ", " (of.call.to_string())
         ": tok/s and its interval are of the mean, latency is median ± standard deviation, n the ok runs. A backend's name leads \
          to its cell, with all figures and runs."
     };
-    let mut table = Table::new(caption, &columns);
-    for cell in cells() {
-        let mut fields = speeds(page, cell, generates);
-        if evaluated {
-            fields.push(verdict(cell.accuracy));
-        }
-        if doubtful {
-            fields.push(Field::text(flag::doubts(cell).unwrap_or_default()));
-        }
-        table.baseline_row(false, fields);
+    let mut table = Table::new(caption, &extra.columns());
+    for cell in of.rows.iter().flat_map(|row| row.cells.iter().flatten()) {
+        let mut fields = speeds(page, cell, extra.generates);
+        fields.extend(extra.evaluated.then(|| verdict(cell.accuracy)));
+        fields.extend(extra.doubtful.then(|| Field::text(flag::doubts(cell).unwrap_or_default())));
+        table.row(fields);
     }
     table.markup()
 }

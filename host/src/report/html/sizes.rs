@@ -21,12 +21,12 @@ pub(super) fn sizes(page: &Page<'_>) -> Markup {
             h3 { (one_line(&of.backend)) " over " (one_line(&of.against)) ", " (of.call.to_string()) }
             p { strong { (one_line(&sentence(of))) "." } }
             @if let Some(of) = fitted.get(index) { (chart(page, of)) }
-            (crossover(of))
+            (crossover(page, of))
         }
     }
 }
 
-fn crossover(of: &SizeCrossover) -> Markup {
+fn crossover(page: &Page<'_>, of: &SizeCrossover) -> Markup {
     let columns = [
         ("model", Kind::Text),
         ("parameters", Kind::Number),
@@ -41,7 +41,7 @@ fn crossover(of: &SizeCrossover) -> Markup {
     for point in &of.points {
         let size = point.params as f64;
         table.row(vec![
-            Field::text(&point.model),
+            Field::marked(page.to_model(&point.model), &point.model),
             Field::number(params(size), Some(size)),
             Field::number(count(point.scenarios as u64), Some(point.scenarios as f64)),
             Field::number(ratio_with_interval(Some(point.ratio), point.ratio_ci95), Some(point.ratio)),
