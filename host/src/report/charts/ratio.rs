@@ -1,6 +1,6 @@
 //! How many times the baseline's throughput: overall, scenario by scenario, and as a heat map.
 
-use super::words::{ratio_interval, scenario};
+use super::words::{ratio_interval, scenario, scenarios};
 use super::{Chart, MOST_NAMES, MOST_PANELS, Place, Source};
 use crate::analysis::{Comparison, Metric, Standing, Table};
 use crate::report::figure::{count, ratio};
@@ -52,13 +52,13 @@ fn overall_point(rows: &[(&str, &str)], of: &Standing) -> Option<(String, Point)
     let at = rows.iter().position(|row| *row == (of.model.as_str(), of.backend.as_str()))?;
     let value = of.throughput_ratio?;
     let text = format!(
-        "{}, {}, {}: {}{} over {} scenarios, n = {} runs",
+        "{}, {}, {}: {}{} over {}, n = {} runs",
         of.model,
         of.backend,
         of.call,
         ratio(Some(value)),
         ratio_interval(of.throughput_ratio_ci95),
-        of.compared_scenarios,
+        scenarios(of.compared_scenarios),
         count(of.pooled.throughput_tok_s.n as u64)
     );
     Some((

@@ -144,12 +144,12 @@ fn crossover(source: &Source<'_>, of: &SizeCrossover) -> Figure {
 
 fn ratio_point(of: &SizeCrossover, point: &SizePoint) -> Point {
     let text = format!(
-        "{}, {} parameters: {}{} over {} scenarios; fitted {}",
+        "{}, {} parameters: {}{} over {}; fitted {}",
         point.model,
         count(point.params),
         ratio(Some(point.ratio)),
         ratio_interval(point.ratio_ci95),
-        point.scenarios,
+        words::scenarios(point.scenarios),
         ratio(of.fit.ratio_at(point.params as f64))
     );
     Point { x: point.params as f64, y: point.ratio, y_range: point.ratio_ci95, text, ..Point::default() }

@@ -9,6 +9,11 @@ pub(super) fn scenario(of: &Scenario) -> String {
     format!("{} {}", of.name, of.shape())
 }
 
+/// `1 scenario`, `4 scenarios`.
+pub(super) fn scenarios(number: usize) -> String {
+    format!("{number} scenario{}", if number == 1 { "" } else { "s" })
+}
+
 /// `ort, single_micro 1x8: 1.93 ms, 95% CI 1.90 to 1.96, n = 30`.
 pub(super) fn mean(cell: &CellSummary, of: &Summary, unit: &str) -> String {
     format!(
