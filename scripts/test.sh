@@ -33,13 +33,20 @@ step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --loc
 step "build" cargo build --workspace --all-targets --locked
 step "fixtures" scripts/fixtures.sh
 if [ $# -eq 0 ]; then set -- --workspace; fi
+# The report's page is tested in a browser, where there is one or one can be installed here.
+browser() { command -v "${INFERHOST_CHROMIUM:-chromium}" || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable; }
+if ! browser >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "== browser"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 || true
+fi
+skipped=""
+browser >/dev/null || skipped="the page in a browser (no Chromium found; install one (Debian: apt install chromium) or set INFERHOST_CHROMIUM)"
 step "tests" cargo test --locked "$@"
 
-skipped=""
 if cargo deny --version >/dev/null 2>&1; then
     step "dependencies" cargo deny check
 else
-    skipped="dependencies (cargo-deny is not installed; cargo install --locked cargo-deny)"
+    skipped="${skipped:+$skipped; }dependencies (cargo-deny is not installed; cargo install --locked cargo-deny)"
 fi
 
 echo

@@ -12,6 +12,7 @@
 //! - `configs`: every config in the repository
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
+//! - `page`: `report.html`, in a real browser where there is one (`browser`)
 //! - `growth`: the host's memory, which does not depend on the number of runs
 #![expect(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@
 )]
 
 mod accuracy;
+mod browser;
 mod compare;
 mod configs;
 mod faults;
@@ -27,6 +29,7 @@ mod growth;
 mod import;
 mod merge;
 mod mistakes;
+mod page;
 mod pipeline;
 mod prepare;
 mod resume;

@@ -92,6 +92,8 @@ pub struct Point {
     pub throughput_tok_s: Option<f64>,
     /// The worker's largest resident set so far, MB.
     pub rss_peak_mb: Option<f64>,
+    /// Mean power of the run, watts: joules per token times tokens per second; none where no counter was read.
+    pub power_w: Option<f64>,
 }
 
 impl CellSummary {
@@ -172,6 +174,11 @@ fn points(runs: &[Run]) -> Vec<Point> {
         latency_ms: run.latency_ms.get().filter(|_| run.ok),
         throughput_tok_s: run.throughput_tok_s.get().filter(|_| run.ok),
         rss_peak_mb: run.used.rss_peak_mb.get(),
+        power_w: run
+            .energy_j_per_token
+            .get()
+            .zip(run.throughput_tok_s.get())
+            .map(|(joules, rate)| joules * rate),
     };
     runs.iter().step_by(step).map(point).collect()
 }

@@ -74,7 +74,7 @@ fn evaluate(
 fn show(args: &EvalArgs, path: &Path) -> Result<(), AppError> {
     let text = report::report(path, Layout::of_stdout()).map_err(AppError::report)?;
     let evaluations = read_evaluations(path).map_err(|error| AppError::store(&error))?.evaluations;
-    let report = path.join("report.md").display().to_string();
+    let report = path.join(report::PAGE).display().to_string();
     let short = evaluations.iter().filter(|of| !of.verdict.is_pass()).count();
     if args.json {
         let (run_dir, passed) = (path.display().to_string(), short == 0);

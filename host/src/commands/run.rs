@@ -46,7 +46,7 @@ pub(super) fn execute(args: &RunArgs) -> Result<(), AppError> {
 
 fn show(args: &RunArgs, path: &Path, planned: u64, counts: &Counts) -> Result<(), AppError> {
     let text = report::report(path, Layout::of_stdout()).map_err(AppError::report)?;
-    let report = path.join("report.md").display().to_string();
+    let report = path.join(report::PAGE).display().to_string();
     if args.json {
         return print_json(&Summary { run_dir: path.display().to_string(), planned, counts, report });
     }

@@ -1,17 +1,22 @@
-//! What a run folder says, for people: `report.md`, `summary.csv`, `accuracy.csv` and a text for the terminal.
+//! What a run folder says, for people: `report.html`, `plots/*.svg`, `report.md`, tables as CSV, `analysis.json` and a
+//! text for the terminal.
 //!
 //! A report is made from a run folder alone, also while the matrix still runs and long after on another machine.
 //! Names and messages come from configs and plugins, so each output strips or escapes what would mean something to it.
 
 mod accuracy;
 mod answer;
+mod charts;
 mod comparisons;
 mod crossing;
 mod csv;
 pub(crate) mod figure;
 mod flag;
+mod html;
 mod losses;
 mod markdown;
+mod plot;
+mod plots;
 mod resources;
 mod result;
 mod terminal;
@@ -23,6 +28,9 @@ use crate::manifest::Manifest;
 use crate::stats::Test;
 use crate::store::{StoreError, read_evaluations, read_manifest, stream_records, write_atomic};
 use std::path::{Path, PathBuf};
+
+/// The page's file in a run folder.
+pub const PAGE: &str = "report.html";
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -61,14 +69,17 @@ impl Report {
         Ok(Self { manifest, analysis })
     }
 
-    /// Writes `report.md`, `summary.csv`, `comparisons.csv`, `analysis.json` and, where accuracy was evaluated, `accuracy.csv`
-    /// into `run_dir`, each whole or not at all, and returns their paths.
+    /// Writes `report.md`, `summary.csv`, `comparisons.csv`, `analysis.json`, where accuracy was evaluated `accuracy.csv`,
+    /// `plots/*.svg` and `report.html` into `run_dir`, each whole or not at all, and returns their paths, of plots their
+    /// folder's; the page comes last.
     ///
     /// # Errors
     /// What the system refused.
     pub fn write(&self, run_dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
+        let charts = charts::charts(&self.manifest, &self.analysis);
+        let text = markdown::markdown(&self.manifest, &self.analysis) + &plots::markdown(&charts);
         let mut files = vec![
-            (run_dir.join("report.md"), markdown::markdown(&self.manifest, &self.analysis).into_bytes()),
+            (run_dir.join("report.md"), text.into_bytes()),
             (run_dir.join("summary.csv"), csv::csv(&self.analysis.cells)?),
             (run_dir.join("comparisons.csv"), comparisons::csv(&self.analysis.comparisons)?),
             (run_dir.join("analysis.json"), json(&self.analysis)?),
@@ -79,7 +90,12 @@ impl Report {
         for (path, content) in &files {
             write_atomic(path, content)?;
         }
-        Ok(files.into_iter().map(|(path, _)| path).collect())
+        let mut written: Vec<PathBuf> = files.into_iter().map(|(path, _)| path).collect();
+        written.extend(plots::write(run_dir, &charts)?);
+        let page = run_dir.join(PAGE);
+        write_atomic(&page, html::page(&self.manifest, &self.analysis, &charts).as_bytes())?;
+        written.push(page);
+        Ok(written)
     }
 
     /// The report as text.

@@ -7,13 +7,15 @@ mod results;
 mod setup;
 mod sizes;
 
+pub(super) use setup::{facts, in_use};
+
 use super::result::{headline, outputs, warnings};
 use super::{flag, resources};
 use crate::analysis::Analysis;
 use crate::manifest::Manifest;
 use crate::text;
 
-const HOW_TO_READ: &str = "\
+pub(super) const HOW_TO_READ: &str = "\
 ## How to read this
 
 - **tok/s** is the mean throughput: tokens processed over latency, where a prefill processes batch x prompt tokens and a \

@@ -31,20 +31,20 @@ fn backend_row(entry: &BackendEntry) -> Vec<String> {
         markdown(&entry.plugin),
         known(entry.version.as_deref()),
         known(Some(runtime.join(" ").as_str()).filter(|text| !text.is_empty())),
-        in_use(entry, |info| info.device.clone()),
-        in_use(entry, |info| info.precision.clone()),
-        in_use(entry, |info| info.threads.map(|n| n.to_string()).unwrap_or_default()),
+        known(in_use(entry, |info| info.device.clone()).as_deref()),
+        known(in_use(entry, |info| info.precision.clone()).as_deref()),
+        known(in_use(entry, |info| info.threads.map(|n| n.to_string()).unwrap_or_default()).as_deref()),
         known(entry.library.as_deref()),
     ]
 }
 
 /// What the sessions really used: one value where all models agree, else all that occur.
-fn in_use(entry: &BackendEntry, fact: fn(&SessionInfo) -> String) -> String {
+pub(in crate::report) fn in_use(entry: &BackendEntry, fact: fn(&SessionInfo) -> String) -> Option<String> {
     let mut values: Vec<String> =
         entry.session.values().map(fact).filter(|value| !value.is_empty()).collect();
     values.sort();
     values.dedup();
-    known(Some(values.join(", ").as_str()).filter(|text| !text.is_empty()))
+    Some(values.join(", ")).filter(|text| !text.is_empty())
 }
 
 fn models(entries: &[ModelEntry]) -> String {
@@ -68,16 +68,21 @@ fn model_row(entry: &ModelEntry) -> Vec<String> {
 }
 
 fn environment(manifest: &Manifest) -> String {
+    let facts = facts(manifest).into_iter();
+    let rows: Vec<Vec<String>> =
+        facts.filter_map(|(name, value)| Some(vec![name.to_string(), markdown(&value?)])).collect();
+    format!("## Environment\n\n{}", table(&header(&["", ""]), 2, &rows))
+}
+
+/// What is known of the run and its machine, by name; none where it is not.
+pub(in crate::report) fn facts(manifest: &Manifest) -> Vec<(&'static str, Option<String>)> {
     let about_run = [
         ("inferhost", Some(manifest.inferhost.clone())),
         ("git commit", manifest.git_commit.clone()),
         ("started", Some(manifest.started_at.clone())),
         ("ended", manifest.ended_at.clone()),
     ];
-    let facts = about_run.into_iter().chain(machine(&manifest.machine));
-    let rows: Vec<Vec<String>> =
-        facts.filter_map(|(name, value)| Some(vec![name.to_string(), markdown(&value?)])).collect();
-    format!("## Environment\n\n{}", table(&header(&["", ""]), 2, &rows))
+    about_run.into_iter().chain(machine(&manifest.machine)).collect()
 }
 
 /// What is known of the machine; none where it is not.
