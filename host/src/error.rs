@@ -59,6 +59,7 @@ impl AppError {
     pub fn report(error: ReportError) -> Self {
         match error {
             ReportError::Store(error) => Self::store(&error),
+            other @ ReportError::Settings { .. } => Self::bad_input(format!("failed to {other}")),
             other @ (ReportError::Csv(_) | ReportError::Json(_)) => {
                 Self::failed(format!("failed to {other}"))
             }

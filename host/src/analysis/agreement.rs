@@ -72,7 +72,7 @@ struct Outputs<'a> {
 
 impl<'a> Outputs<'a> {
     fn of(group: &'a Group) -> Self {
-        let digests = group.runs.iter().filter_map(|run| Some(((run.round, run.repetition), run.digest?)));
+        let digests = group.ok().filter_map(|run| Some(((run.round, run.repetition), run.digest?)));
         Self { backend: &group.key.backend, digests: digests.collect() }
     }
 

@@ -1,6 +1,6 @@
 //! One cell's runs in figures. The definitions are those of the table of metrics in the README.
 
-use super::flag::{Flag, flags};
+use super::flag::{Flag, LEAST_RUNS, flags};
 use super::group::{Call, Group, Scenario};
 use super::rate::Rate;
 use super::resources::Resources;
@@ -137,6 +137,17 @@ impl CellSummary {
     /// Whether both are of one table's row: all but the backend.
     pub(super) fn same_row(&self, other: &Self) -> bool {
         (&self.model, self.call, &self.scenario) == (&other.model, other.call, &other.scenario)
+    }
+
+    /// Whether one program measured both.
+    pub(super) fn same_tool(&self, other: &Self) -> bool {
+        let tool = |of: &Self| of.imported.as_ref().map(|imported| imported.tool.clone());
+        tool(self) == tool(other)
+    }
+
+    /// Whether its figures are enough for a claim.
+    pub(super) fn is_enough(&self) -> bool {
+        self.imported.is_none() && self.latency_ms.n >= LEAST_RUNS
     }
 
     /// Whether both are of one table.

@@ -28,7 +28,8 @@ fn analysed(records: Vec<Record>, evaluations: Vec<Evaluation>) -> Analysis {
 
 fn with_manifest(manifest: &Manifest, records: Vec<Record>, evaluations: Vec<Evaluation>) -> Analysis {
     let records = Records { records, torn: false };
-    analyse(manifest, records.into(), &Evaluations { evaluations, torn: false }, Test::Welch)
+    let settings = ReportSettings::of(&manifest.config).unwrap();
+    analyse(manifest, records.into(), &Evaluations { evaluations, torn: false }, Test::Welch, settings)
 }
 
 fn outcome(candle: &[f64], ort: &[f64]) -> Outcome {
@@ -161,6 +162,7 @@ fn doubtful_cells_are_flagged() {
             Flag::Unstable { .. } => "unstable",
             Flag::SlowFirstRun { .. } => "slow first",
             Flag::Drift { .. } => "drift",
+            Flag::WorkersDiffer { .. } => "workers differ",
         };
         flags_of(latencies).iter().map(name).collect()
     };
@@ -239,4 +241,158 @@ fn a_build_is_weighed_against_what_it_gains() {
     let recovered = found.paybacks[0].recovered.unwrap();
     assert!((recovered.tokens - 80_000.0).abs() < 1e-6, "{recovered:?}");
     assert!((recovered.runs.unwrap() - 10_000.0).abs() < 1e-6, "{recovered:?}");
+}
+
+fn in_scenario(name: &str, records: Vec<Record>) -> Vec<Record> {
+    let of = |record: Record| Record {
+        scenario: name.into(),
+        cell: format!("{}{name}", record.backend),
+        ..record
+    };
+    records.into_iter().map(of).collect()
+}
+
+#[test]
+fn a_scenario_that_nobody_could_run_changes_no_answer() {
+    let lost = |backend: &str| Record {
+        backend: backend.into(),
+        ..sample::degraded(DegradedKind::OutOfMemory, "no memory")
+    };
+    let tie = [runs("ort", &[10.0, 11.0, 9.0, 10.5]), runs("candle", &[9.3, 10.9, 8.6, 10.2])].concat();
+    let extra = in_scenario("huge", vec![lost("ort"), lost("candle")]);
+    let (without, with) = (analysed(tie.clone(), Vec::new()), analysed([tie, extra].concat(), Vec::new()));
+    let first =
+        |of: &Analysis| (of.recommendations[0].leaders.clone(), of.recommendations[0].candidates.clone());
+    assert_eq!(first(&without), first(&with));
+    assert_eq!(first(&with).0, ["candle", "ort"]);
+}
+
+#[test]
+fn a_call_that_nobody_could_run_leaves_the_question_to_the_others() {
+    let generate = |record: Record| Record {
+        mode: crate::record::Mode::Generate,
+        use_cache: Some(true),
+        new_tokens: 8,
+        cell: "generate".into(),
+        ..record
+    };
+    let lost = generate(sample::degraded(DegradedKind::Crashed, "gone"));
+    let records = [runs("ort", &[10.0, 10.1, 9.9]), vec![lost]].concat();
+    let found = analysed(records, Vec::new());
+    let first = &found.recommendations[0];
+    assert_eq!(
+        (first.call.mode, first.leaders.as_slice()),
+        (crate::record::Mode::Prefill, &["ort".to_string()][..])
+    );
+}
+
+#[test]
+fn a_candidate_without_a_figure_is_named() {
+    let mut manifest = manifest(6);
+    manifest.config = serde_json::json!({"report": {"prices_per_hour": {"ort": 1.0}}});
+    let records = [runs("ort", &[8.0, 8.1, 8.2]), runs("candle", &[4.0, 4.1, 4.2])].concat();
+    let found = with_manifest(&manifest, records, Vec::new());
+    let cheapest = found.recommendations.iter().find(|of| of.use_case == Use::LeastCost).unwrap();
+    assert_eq!(
+        (cheapest.leaders.as_slice(), cheapest.passed_over[0].reason.as_str()),
+        (&["ort".to_string()][..], "no price")
+    );
+}
+
+#[test]
+fn a_gain_on_short_work_does_not_pay_for_a_loss_on_long() {
+    let mut manifest = manifest(12);
+    manifest.artifacts = vec![crate::manifest::ArtifactEntry {
+        model: "gpt2-5m".into(),
+        backend: "candle".into(),
+        build_seconds: Some(60.0),
+        ..crate::manifest::ArtifactEntry::default()
+    }];
+    let payback = |short: [f64; 3], long: [f64; 3]| {
+        let records = [
+            in_scenario("short", runs("ort", &[1.0, 1.01, 0.99])),
+            in_scenario("short", runs("candle", &short)),
+            in_scenario("long", runs("ort", &[1000.0, 1001.0, 999.0])),
+            in_scenario("long", runs("candle", &long)),
+        ];
+        with_manifest(&manifest, records.concat(), Vec::new()).paybacks.remove(0)
+    };
+    assert_eq!(
+        payback([0.1, 0.101, 0.099], [1500.0, 1501.0, 1499.0]).recovered,
+        None,
+        "each round takes longer"
+    );
+    let faster = payback([0.5, 0.51, 0.49], [500.0, 501.0, 499.0]);
+    // A round of two runs saves 500.5 ms.
+    let runs = faster.recovered.unwrap().runs.unwrap();
+    assert!((runs / (2.0 * 60_000.0 / 500.5) - 1.0).abs() < 1e-9 && faster.n == 12, "{faster:?}");
+    let noise = payback([1.0, 1.1, 0.9], [999.0, 1300.0, 700.0]);
+    assert!(noise.recovered.is_none() && noise.test.unwrap().p > 0.05, "{noise:?}");
+}
+
+#[test]
+fn what_other_programs_measured_takes_no_part_in_our_corrections() {
+    let from = crate::record::Imported { tool: "llama-bench".into(), ..crate::record::Imported::default() };
+    let ours = [runs("ort", &[10.0, 10.4, 9.7]), runs("candle", &[12.0, 12.3, 11.8])].concat();
+    let mut all = ours.clone();
+    for backend in ["a", "b", "c"] {
+        let imported = runs(backend, &[5.0, 5.1, 5.2]).into_iter();
+        all.extend(imported.map(|record| Record { imported: Some(from.clone()), ..record }));
+    }
+    let (alone, together) = (analysed(ours, Vec::new()), analysed(all, Vec::new()));
+    assert_eq!(alone.comparisons, together.comparisons);
+    let rank = |of: &Analysis| of.standings.iter().find(|of| of.backend == "candle").unwrap().mean_rank;
+    assert_eq!((rank(&alone), rank(&together)), (Some(2.0), Some(2.0)));
+    assert!(together.cells.iter().any(|cell| cell.imported.is_some() && cell.throughput_ratio.is_some()));
+}
+
+#[test]
+fn drift_is_looked_for_within_workers() {
+    let of_worker = |round: u32, latency: fn(f64) -> f64| {
+        let latencies: Vec<f64> =
+            (0..10).map(|run| latency(f64::from(run)) + 0.01 * f64::from(run * 7 % 3)).collect();
+        let of = move |record: Record| Record { round, ..record };
+        runs("ort", &latencies).into_iter().map(of).collect::<Vec<_>>()
+    };
+    let flags = |records: Vec<Record>| analysed(records, Vec::new()).cells[0].flags.clone();
+    let slowing = flags((0..3).flat_map(|round| of_worker(round, |run| 10.0 + 0.1 * run)).collect());
+    assert!(slowing.iter().any(|flag| matches!(flag, Flag::Drift { .. })), "{slowing:?}");
+    let apart = flags([of_worker(0, |_| 10.0), of_worker(1, |_| 11.0)].concat());
+    assert!(matches!(apart.as_slice(), [Flag::WorkersDiffer { .. }]), "{apart:?}");
+}
+
+#[test]
+fn scenarios_lost_at_some_sizes_bend_no_line() {
+    let sizes = [1_000_000_u64, 10_000_000, 50_000_000, 100_000_000];
+    let mut manifest = manifest(0);
+    let entry = |params: &u64| ModelEntry {
+        name: format!("m{params}"),
+        parameters: Some(*params),
+        ..ModelEntry::default()
+    };
+    manifest.models = sizes.iter().map(entry).collect();
+    // candle is half as fast in one scenario and four times in the other, at every size that it can run.
+    let mut records = Vec::new();
+    for (index, params) in sizes.iter().enumerate() {
+        let own = |scenario: &str, backend: &str, latency: f64| {
+            let found = in_scenario(scenario, runs(backend, &[latency, latency * 1.01, latency * 0.99]));
+            let of = |record: Record| Record {
+                model: format!("m{params}"),
+                cell: format!("{}{params}", record.cell),
+                ..record
+            };
+            found.into_iter().map(of).collect::<Vec<_>>()
+        };
+        records
+            .extend([own("one", "ort", 10.0), own("one", "candle", 20.0), own("big", "ort", 40.0)].concat());
+        if index < 2 {
+            records.extend(own("big", "candle", 10.0));
+        }
+    }
+    let found = with_manifest(&manifest, records, Vec::new());
+    let line = &found.crossovers[0];
+    assert!(
+        line.points.iter().all(|point| point.scenarios == 1 && (point.ratio - 0.5).abs() < 1e-9),
+        "{line:?}"
+    );
 }

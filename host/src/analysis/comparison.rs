@@ -60,9 +60,9 @@ impl Metric {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Significantly better, by the threshold and more.
+    /// Significantly better, by the threshold and more, and the ratio's interval excludes 1.
     Better,
-    /// Significantly worse, by the threshold and more.
+    /// The same for worse.
     Worse,
     /// The whole 95% interval of the ratio lies within the threshold.
     Equivalent,
@@ -129,7 +129,8 @@ pub struct Comparison {
     pub outcome: Outcome,
 }
 
-/// All comparisons with `baseline`; differences below `threshold` count as none.
+/// All comparisons with `baseline`; differences below `threshold` count as none. What other programs measured is compared
+/// with what the same program measured alone, and takes no part in our corrections.
 pub(super) fn comparisons(
     cells: &[CellSummary],
     baseline: &str,
@@ -139,7 +140,7 @@ pub(super) fn comparisons(
     let mut found: Vec<Comparison> = Vec::new();
     for row in cells.chunk_by(CellSummary::same_row) {
         let Some(base) = row.iter().find(|cell| cell.backend == baseline) else { continue };
-        let others = row.iter().filter(|cell| cell.backend != baseline);
+        let others = row.iter().filter(|cell| cell.backend != baseline && cell.same_tool(base));
         found.extend(
             others.flat_map(|cell| Metric::ALL.map(|metric| Comparison::of(cell, base, metric, test))),
         );
@@ -199,7 +200,7 @@ impl Comparison {
         let matters = (ratio - 1.0).abs() >= threshold;
         // Two samples without any spread cannot be tested; that they differ is plain.
         let significant = self.p_holm.map_or(interval.low == interval.high, |p| p < ALPHA);
-        if matters && significant {
+        if matters && significant && !interval.contains(1.0) {
             let better = (ratio > 1.0) == self.metric.more_is_better();
             return if better { Outcome::Better } else { Outcome::Worse };
         }

@@ -1,7 +1,7 @@
 //! What makes a cell's figures doubtful. A flag changes no figure and drops no run.
 
 use super::run::Run;
-use crate::stats::{Summary, drift, quantile};
+use crate::stats::{Drift, Summary, drift, normal_two_sided, quantile, summary, variance_split};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ pub const LEAST_RUNS: usize = 3;
 pub const UNSTABLE_CV: f64 = 0.1;
 /// How many times the others' median a worker's first run is, to be flagged.
 pub const SLOW_FIRST: f64 = 1.25;
-/// Share of the median by which a cell changed from its first run to its last, to be flagged.
+/// Share of the median by which a worker's runs changed from the first to the last, or workers differ, to be flagged.
 pub const DRIFT: f64 = 0.05;
 /// Chance of such an order without drift, below which it is flagged.
 pub const DRIFT_P: f64 = 0.01;
@@ -39,7 +39,14 @@ pub enum Flag {
         /// The median over workers of first run over the others' median.
         ratio: f64,
     },
-    /// Latency rose or fell by 5% and more from the first run to the last: Kendall's tau, p below 0.01.
+    /// The means of the workers, one a round, lie 5% and more apart: F-test, p below 0.01.
+    WorkersDiffer {
+        /// The largest mean less the smallest, as a share of the median one.
+        spread: f64,
+        /// Of the F-test that all workers have one mean.
+        p: f64,
+    },
+    /// Latency rose or fell by 5% and more from a worker's first run to its last: Kendall's tau, p below 0.01.
     Drift {
         /// Kendall's rank correlation of latency with the order of runs.
         tau: f64,
@@ -61,14 +68,12 @@ pub(super) fn flags(ok: &[&Run], latency_ms: &Summary) -> Vec<Flag> {
     }
     flags.extend(slow_first_run(ok));
     flags.extend(drifting(ok));
+    flags.extend(workers_differing(ok));
     flags
 }
 
 fn slow_first_run(ok: &[&Run]) -> Option<Flag> {
-    let mut workers: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-    for run in ok {
-        workers.entry(run.round).or_default().extend(run.latency_ms.get());
-    }
+    let workers = by_worker(ok);
     let ratios: Vec<f64> = workers.values().filter_map(|latencies| first_over_rest(latencies)).collect();
     let slow = ratios.iter().filter(|&&ratio| ratio >= SLOW_FIRST).count();
     let ratio = quantile(&ratios, 0.5)?;
@@ -82,9 +87,51 @@ fn first_over_rest(latencies: &[f64]) -> Option<f64> {
     Some(if slowest { first / quantile(rest, 0.5)? } else { 1.0 })
 }
 
+/// The trend within the workers that made enough runs, taken together: the sum of Kendall's scores over its standard
+/// deviation, for workers are independent. One worker's is its own test.
 fn drifting(ok: &[&Run]) -> Option<Flag> {
-    let latencies: Vec<f64> = ok.iter().filter_map(|run| run.latency_ms.get()).collect();
-    let found = drift(&latencies).filter(|_| latencies.len() >= DRIFT_RUNS)?;
-    let change = found.change?;
-    (found.p < DRIFT_P && change.abs() >= DRIFT).then_some(Flag::Drift { tau: found.tau, p: found.p, change })
+    let trends: Vec<Drift> = by_worker(ok)
+        .values()
+        .filter(|latencies| latencies.len() >= DRIFT_RUNS)
+        .filter_map(|latencies| drift(latencies))
+        .collect();
+    let changes: Vec<f64> = trends.iter().filter_map(|trend| trend.change).collect();
+    let change = quantile(&changes, 0.5)?;
+    let (tau, p) = match trends.as_slice() {
+        [one] => (one.tau, one.p),
+        several => together(several)?,
+    };
+    (p < DRIFT_P && change.abs() >= DRIFT).then_some(Flag::Drift { tau, p, change })
+}
+
+/// Kendall, "Rank Correlation Methods" (1970), section 4.9: a score of n values has the variance n (n - 1) (2 n + 5) / 18.
+fn together(trends: &[Drift]) -> Option<(f64, f64)> {
+    let (mut score, mut pairs, mut variance) = (0.0, 0.0, 0.0);
+    for trend in trends {
+        let n = trend.n as f64;
+        pairs += n * (n - 1.0) / 2.0;
+        score += trend.tau * n * (n - 1.0) / 2.0;
+        variance += n * (n - 1.0) * (2.0 * n + 5.0) / 18.0;
+    }
+    (pairs > 0.0).then(|| (score / pairs, normal_two_sided(score / variance.sqrt())))
+}
+
+/// Where the workers of a cell, of one round each, were not equally fast.
+fn workers_differing(ok: &[&Run]) -> Option<Flag> {
+    let workers = by_worker(ok);
+    let groups: Vec<&[f64]> = workers.values().map(Vec::as_slice).collect();
+    let p = variance_split(&groups)?.p?;
+    let means: Vec<f64> = groups.iter().filter_map(|latencies| summary(latencies).mean).collect();
+    let (least, most) = (quantile(&means, 0.0)?, quantile(&means, 1.0)?);
+    let spread = (most - least) / quantile(&means, 0.5)?;
+    (p < DRIFT_P && spread >= DRIFT).then_some(Flag::WorkersDiffer { spread, p })
+}
+
+/// Latencies of each round's worker, in order.
+fn by_worker(ok: &[&Run]) -> BTreeMap<u32, Vec<f64>> {
+    let mut workers: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for run in ok {
+        workers.entry(run.round).or_default().extend(run.latency_ms.get());
+    }
+    workers
 }

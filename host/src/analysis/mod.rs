@@ -145,8 +145,13 @@ pub struct DegradedGroup {
 }
 
 /// Puts together what `observations` and `found` say of the matrix that `manifest` describes, with `test` for differences.
-pub fn analyse(manifest: &Manifest, observations: Observations, found: &Evaluations, test: Test) -> Analysis {
-    let settings = settings(manifest);
+pub fn analyse(
+    manifest: &Manifest,
+    observations: Observations,
+    found: &Evaluations,
+    test: Test,
+    settings: ReportSettings,
+) -> Analysis {
     let (groups, runs) = observations.sorted(manifest);
     let baseline = baseline(manifest, &groups);
     let accuracy = Accuracy::of(manifest, found);
@@ -180,12 +185,6 @@ pub fn analyse(manifest: &Manifest, observations: Observations, found: &Evaluati
     };
     analysis.recommendations = recommendation::recommendations(&analysis, analysis.settings.threshold);
     analysis
-}
-
-/// As the config has them; a folder of an older host has none.
-fn settings(manifest: &Manifest) -> ReportSettings {
-    let written = manifest.config.get("report").cloned();
-    written.and_then(|settings| serde_json::from_value(settings).ok()).unwrap_or_default()
 }
 
 fn price(cells: &mut [CellSummary], settings: &ReportSettings) {

@@ -1,10 +1,11 @@
 //! When the time that a backend's artifact took to build has paid for itself.
 
 use super::cell::CellSummary;
+use super::comparison::ALPHA;
 use super::group::Call;
 use crate::config::ReportSettings;
-use crate::manifest::Manifest;
-use crate::stats::{Amortisation, Load, amortisation, geometric_mean};
+use crate::manifest::{ArtifactEntry, Manifest};
+use crate::stats::{Amortisation, Load, Summary, TTest, amortisation, difference_of_sums};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -21,17 +22,21 @@ pub struct Payback {
     pub artifact: String,
     /// Seconds that the build took.
     pub build_seconds: f64,
-    /// Scenarios that both have.
+    /// Scenarios of which both have 3 ok runs and more. A round of work is one run of each.
     pub scenarios: usize,
-    /// Geometric mean over these of the baseline's throughput, tokens per second.
+    /// Ok runs of both in these.
+    pub n: usize,
+    /// The baseline's tokens per second over such rounds: all their tokens over all their time.
     pub baseline_tok_s: f64,
     /// The backend's.
     pub tok_s: f64,
-    /// Tokens of a run, geometric mean.
+    /// Tokens of a run, mean over the scenarios.
     pub tokens_per_run: f64,
+    /// Whether the backend is faster over such a round: the baseline's time less the backend's, in milliseconds.
+    pub test: Option<TTest>,
     /// The load that `recovered` tells hours at, tokens per hour; none: full load alone.
     pub tokens_per_hour: Option<f64>,
-    /// Until the build is recovered; none where the backend is no faster than the baseline.
+    /// Until the build is recovered; none where the backend is not shown to be faster.
     pub recovered: Option<Amortisation>,
 }
 
@@ -54,33 +59,44 @@ fn of_table(
 ) -> Vec<Payback> {
     let Some(first) = table.first() else { return Vec::new() };
     let built = manifest.artifacts.iter().filter(|of| of.model == first.model && of.backend != baseline);
-    let payback = |artifact: &crate::manifest::ArtifactEntry| {
-        let build_seconds = artifact.build_seconds?;
-        let shared = shared(table, &artifact.backend, baseline);
-        let over = |value: fn(&(&CellSummary, &CellSummary)) -> f64| {
-            geometric_mean(&shared.iter().map(value).collect::<Vec<_>>())
-        };
-        let (tok_s, baseline_tok_s) = (
-            over(|(own, _)| own.throughput_tok_s.mean.unwrap_or_default())?,
-            over(|(_, base)| base.throughput_tok_s.mean.unwrap_or_default())?,
-        );
-        let tokens_per_run = over(|(own, _)| own.scenario.tokens(own.call) as f64)?;
-        let load = Load { tokens_per_run: Some(tokens_per_run), tokens_per_hour: settings.tokens_per_hour };
-        Some(Payback {
-            model: first.model.clone(),
-            call: first.call,
-            backend: artifact.backend.clone(),
-            artifact: artifact.name.clone(),
-            build_seconds,
-            scenarios: shared.len(),
-            baseline_tok_s,
-            tok_s,
-            tokens_per_run,
-            tokens_per_hour: settings.tokens_per_hour,
-            recovered: amortisation(build_seconds, baseline_tok_s, tok_s, load),
-        })
-    };
-    built.filter_map(payback).collect()
+    built.filter_map(|artifact| payback(artifact, settings, table, baseline)).collect()
+}
+
+fn payback(
+    artifact: &ArtifactEntry,
+    settings: &ReportSettings,
+    table: &[CellSummary],
+    baseline: &str,
+) -> Option<Payback> {
+    let build_seconds = artifact.build_seconds?;
+    let shared = shared(table, &artifact.backend, baseline);
+    let (first, _) = *shared.first()?;
+    let seconds = |of: &Summary| of.mean.map(|mean| mean / 1e3);
+    let own: Option<f64> = shared.iter().map(|(own, _)| seconds(&own.latency_ms)).sum();
+    let base: Option<f64> = shared.iter().map(|(_, base)| seconds(&base.latency_ms)).sum();
+    let tokens = shared.iter().map(|(own, _)| own.scenario.tokens(own.call) as f64).sum::<f64>();
+    let latencies: Vec<(&Summary, &Summary)> =
+        shared.iter().map(|(own, base)| (&base.latency_ms, &own.latency_ms)).collect();
+    let test = difference_of_sums(&latencies);
+    let (tok_s, baseline_tok_s) = (tokens / own?, tokens / base?);
+    let tokens_per_run = tokens / shared.len() as f64;
+    let load = Load { tokens_per_run: Some(tokens_per_run), tokens_per_hour: settings.tokens_per_hour };
+    let faster = test.is_none_or(|test| test.p < ALPHA);
+    Some(Payback {
+        model: first.model.clone(),
+        call: first.call,
+        backend: artifact.backend.clone(),
+        artifact: artifact.name.clone(),
+        build_seconds,
+        scenarios: shared.len(),
+        n: shared.iter().map(|(own, base)| own.latency_ms.n + base.latency_ms.n).sum(),
+        baseline_tok_s,
+        tok_s,
+        tokens_per_run,
+        test,
+        tokens_per_hour: settings.tokens_per_hour,
+        recovered: amortisation(build_seconds, baseline_tok_s, tok_s, load).filter(|_| faster),
+    })
 }
 
 /// The cells of the scenarios that both backends have, the backend's first.
@@ -95,6 +111,6 @@ fn shared<'a>(
         let other = base.iter().find(|other| other.scenario == cell.scenario)?;
         Some((*cell, *other))
     };
-    let measured = |(a, b): &(&CellSummary, &CellSummary)| a.ok > 0 && b.ok > 0;
-    own.iter().filter_map(pair).filter(measured).collect()
+    let enough = |(a, b): &(&CellSummary, &CellSummary)| a.is_enough() && b.is_enough();
+    own.iter().filter_map(pair).filter(enough).collect()
 }

@@ -10,7 +10,7 @@ use super::flag::LEAST_RUNS;
 use super::group::{Call, Scenario};
 use crate::accuracy::Verdict;
 use crate::record::Mode;
-use crate::stats::{Interval, Summary, geometric_mean, geometric_ratio, holm};
+use crate::stats::{Interval, RatioOfMeans, Summary, geometric_mean, geometric_ratio};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -40,6 +40,15 @@ impl Use {
             Self::HighestThroughput => "highest throughput",
             Self::LeastMemory => "least memory",
             Self::LeastCost => "least cost",
+        }
+    }
+
+    /// Why a backend with enough runs has no figure for it.
+    const fn lacking(self) -> &'static str {
+        match self {
+            Self::LowestLatency | Self::HighestThroughput => "no positive figure",
+            Self::LeastMemory => "its memory was not counted",
+            Self::LeastCost => "no price",
         }
     }
 
@@ -81,12 +90,26 @@ pub struct Candidate {
     pub ratio_to_best: f64,
     /// Its 95% interval over repetitions; none for memory and for the best itself.
     pub ratio_ci95: Option<Interval>,
-    /// That the ratio is 1, by t on its logarithm, Holm's correction over the candidates; none as above.
-    pub p_holm: Option<f64>,
+    /// That the ratio is 1: t on its logarithm, Bonferroni's correction over all pairs of candidates, for the best was
+    /// chosen by the same runs; none as above.
+    pub p_adjusted: Option<f64>,
+    /// Whether its figure is one that is not tested: memory.
+    pub untested: bool,
     /// The cells behind it.
     pub cells: Vec<String>,
     /// What the accuracy gate says; none where it was not evaluated.
     pub accuracy: Option<Verdict>,
+}
+
+impl Candidate {
+    /// From the best. Memory has no test, and runs that never vary need none.
+    fn shown_to_differ(&self) -> bool {
+        match (self.p_adjusted, self.ratio_ci95) {
+            (Some(p), _) => p < ALPHA,
+            (None, Some(interval)) => interval.low == interval.high,
+            (None, None) => self.untested,
+        }
+    }
 }
 
 /// Why a backend is no candidate.
@@ -102,9 +125,10 @@ pub struct PassedOver {
 pub(super) fn recommendations(analysis: &Analysis, threshold: f64) -> Vec<Recommendation> {
     let mut found = Vec::new();
     for of_model in analysis.cells.chunk_by(|a, b| a.model == b.model) {
-        // Reading order puts generation after prefill; an answer about generation is worth more.
-        let call = of_model.iter().map(|cell| cell.call).max_by_key(|call| worth(*call));
-        let Some(call) = call else { continue };
+        // Where nothing was measured well enough, the answer is still that there is none, and why.
+        let asked = of_model.iter().filter(|cell| cell.is_enough()).max_by_key(|cell| worth(cell.call));
+        let asked = asked.or_else(|| of_model.iter().max_by_key(|cell| worth(cell.call)));
+        let Some(call) = asked.map(|cell| cell.call) else { continue };
         let cells: Vec<&CellSummary> = of_model.iter().filter(|cell| cell.call == call).collect();
         found.extend(Use::ALL.iter().filter_map(|&of| Question::new(of, call, &cells)?.answer(threshold)));
     }
@@ -130,18 +154,19 @@ struct Question<'a> {
 
 impl<'a> Question<'a> {
     fn new(of: Use, call: Call, cells: &[&'a CellSummary]) -> Option<Self> {
-        let batches = cells.iter().map(|cell| cell.scenario.batch);
+        // What nobody could run, or only another program measured, tells no backends apart.
+        let telling: Vec<&CellSummary> = cells.iter().copied().filter(|cell| cell.is_enough()).collect();
+        let batches =
+            if telling.is_empty() { cells } else { &telling }.iter().map(|cell| cell.scenario.batch);
         let batch = match of {
             Use::LowestLatency => batches.min(),
             Use::HighestThroughput => batches.max(),
             Use::LeastMemory | Use::LeastCost => None,
         };
-        let asked = cells.iter().filter(|cell| batch.is_none_or(|batch| cell.scenario.batch == batch));
-        let cells: Vec<&CellSummary> = asked.copied().collect();
-        // What nobody could run, or only another program measured, is no question that tells backends apart.
-        let telling = |cell: &&&CellSummary| cell.imported.is_none() && cell.ok >= LEAST_RUNS as u64;
-        let mut scenarios: Vec<Scenario> =
-            cells.iter().filter(telling).map(|cell| cell.scenario.clone()).collect();
+        let asked = |cell: &&CellSummary| batch.is_none_or(|batch| cell.scenario.batch == batch);
+        let cells: Vec<&CellSummary> = cells.iter().copied().filter(asked).collect();
+        let scenarios = telling.into_iter().filter(asked).map(|cell| cell.scenario.clone());
+        let mut scenarios: Vec<Scenario> = scenarios.collect();
         scenarios.sort();
         scenarios.dedup();
         let known = |cell: &&CellSummary| of != Use::LeastCost || cell.cost_per_million_tokens.is_some();
@@ -161,7 +186,13 @@ impl<'a> Question<'a> {
             let cells = self.of_backend(backend);
             match self.objection(&cells) {
                 Some(reason) => passed_over.push(PassedOver { backend: backend.into(), reason }),
-                None => candidates.extend(self.candidate(backend, &cells)),
+                None => match self.candidate(backend, &cells) {
+                    Some(candidate) => candidates.push(candidate),
+                    None => {
+                        let reason = self.of.lacking().to_string();
+                        passed_over.push(PassedOver { backend: backend.into(), reason });
+                    }
+                },
             }
         }
         candidates.sort_by(|a, b| {
@@ -170,7 +201,7 @@ impl<'a> Question<'a> {
         self.weigh(&mut candidates);
         let leads = |of: &&Candidate| {
             let apart = (of.ratio_to_best - 1.0).abs() >= threshold;
-            !(apart && of.p_holm.is_none_or(|p| p < ALPHA))
+            !(apart && of.shown_to_differ())
         };
         let leaders = candidates.iter().filter(leads).map(|of| of.backend.clone()).collect();
         let model = self.cells.first()?.model.clone();
@@ -227,10 +258,11 @@ impl<'a> Question<'a> {
         Some(Candidate {
             backend: backend.into(),
             value: value?,
-            n: cells.iter().map(|cell| cell.ok).sum(),
+            n: cells.iter().map(|cell| cell.latency_ms.n as u64).sum(),
             ratio_to_best: 1.0,
             ratio_ci95: None,
-            p_holm: None,
+            p_adjusted: None,
+            untested: self.of == Use::LeastMemory,
             cells: cells.iter().map(|cell| cell.cell.clone()).collect(),
             accuracy: cells.first().and_then(|cell| cell.accuracy),
         })
@@ -238,37 +270,43 @@ impl<'a> Question<'a> {
 
     /// Sets each one's ratio to the first, and how sure it is.
     fn weigh(&self, candidates: &mut [Candidate]) {
+        let pairs = (candidates.len() * candidates.len().saturating_sub(1) / 2) as f64;
         let Some((best, others)) = candidates.split_first_mut() else { return };
-        let mut p = Vec::new();
-        for other in others.iter_mut() {
+        for other in others {
             other.ratio_to_best = other.value / best.value;
-            let ratio = self.ratio(&other.backend, &best.backend);
-            other.ratio_ci95 = ratio.and_then(|(_, interval)| interval);
-            p.push(ratio.map(|(p, _)| p).unwrap_or(f64::NAN));
-        }
-        for ((other, adjusted), p) in others.iter_mut().zip(holm(&p)).zip(p) {
-            other.p_holm = (self.of != Use::LeastMemory && !p.is_nan()).then_some(adjusted);
+            let Some(ratio) = self.ratio(&other.backend, &best.backend) else { continue };
+            other.ratio_ci95 = ratio.ci95;
+            other.p_adjusted = ratio.p.map(|p| (p * pairs).min(1.0));
         }
     }
 
-    /// The p that the ratio of a's figure to b's is 1, and the ratio's interval.
-    fn ratio(&self, a: &str, b: &str) -> Option<(f64, Option<Interval>)> {
-        let metric: fn(&CellSummary) -> &Summary = match self.of {
-            Use::LeastMemory => return None,
-            Use::LowestLatency => |cell| &cell.latency_ms,
-            Use::HighestThroughput | Use::LeastCost => |cell| &cell.throughput_tok_s,
-        };
+    /// Of a's figure over b's.
+    fn ratio(&self, a: &str, b: &str) -> Option<RatioOfMeans> {
         let (ours, theirs) = (self.of_backend(a), self.of_backend(b));
-        let pairs: Vec<(&Summary, &Summary)> = ours
-            .iter()
-            .filter_map(|cell| {
-                let other = theirs.iter().find(|other| other.scenario == cell.scenario)?;
-                Some((metric(cell), metric(other)))
-            })
-            .collect();
+        let pair = |scenario: &Scenario| {
+            let of =
+                |cells: &[&CellSummary]| self.figures(cells.iter().find(|cell| cell.scenario == *scenario)?);
+            Some((of(&ours)?, of(&theirs)?))
+        };
+        let pairs: Option<Vec<(Summary, Summary)>> = self.scenarios.iter().map(pair).collect();
+        let pairs = pairs?;
+        let pairs: Vec<(&Summary, &Summary)> = pairs.iter().map(|(a, b)| (a, b)).collect();
         let found = geometric_ratio(&pairs)?;
-        // The cost's ratio is the inverse of the throughput's, times that of prices, which are known exactly.
-        let interval = found.ci95.filter(|_| self.of != Use::LeastCost);
-        Some((found.p?, interval))
+        match self.of {
+            Use::LeastCost => Some(found.inverse()),
+            _ => Some(found),
+        }
+    }
+
+    /// The sample that is tested; for costs that of tokens for a unit of money, whose ratio is the inverse of the costs'.
+    fn figures(&self, cell: &CellSummary) -> Option<Summary> {
+        match self.of {
+            Use::LeastMemory => None,
+            Use::LowestLatency => Some(cell.latency_ms),
+            Use::HighestThroughput => Some(cell.throughput_tok_s),
+            Use::LeastCost => {
+                Some(Summary { mean: cell.cost_per_million_tokens.map(f64::recip), ..cell.throughput_tok_s })
+            }
+        }
     }
 }

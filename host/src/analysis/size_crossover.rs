@@ -1,7 +1,7 @@
 //! Where the faster of two backends changes with the size of the model.
 
 use super::cell::CellSummary;
-use super::group::Call;
+use super::group::{Call, Scenario};
 use crate::manifest::Manifest;
 use crate::stats::{Crossover, CrossoverPoint, crossover, geometric_ratio};
 use rayon::prelude::*;
@@ -34,8 +34,10 @@ pub struct SizePoint {
     pub model: String,
     /// Its parameters, counted.
     pub params: u64,
-    /// Scenarios that both backends have.
+    /// Scenarios of which both backends have 3 ok runs and more at every size of the line.
     pub scenarios: usize,
+    /// Ok runs of both backends in these.
+    pub n: usize,
     /// Geometric mean over these of `backend`'s throughput over `against`'s.
     pub ratio: f64,
     /// Its 95% interval over repetitions.
@@ -102,26 +104,47 @@ fn points(
     backend: &str,
     against: &str,
 ) -> Vec<SizePoint> {
-    let point = |entry: &crate::manifest::ModelEntry| {
+    let shared = |entry: &crate::manifest::ModelEntry| {
         let params = entry.parameters.filter(|&params| params > 0)?;
-        let table = tables.get(&(entry.name.as_str(), call))?;
-        let of = |name: &str| {
-            let own = table.iter().filter(|cell| cell.backend == name);
-            own.filter(|cell| cell.throughput_tok_s.mean > Some(0.0)).collect::<Vec<_>>()
-        };
-        let (ours, theirs) = (of(backend), of(against));
-        let pairs: Vec<_> = ours
-            .iter()
-            .filter_map(|cell| {
-                let other = theirs.iter().find(|other| other.scenario == cell.scenario)?;
-                Some((&cell.throughput_tok_s, &other.throughput_tok_s))
-            })
-            .collect();
-        let ratio = geometric_ratio(&pairs)?;
-        let (model, scenarios) = (entry.name.clone(), pairs.len());
-        Some(SizePoint { model, params, scenarios, ratio: ratio.ratio, ratio_ci95: ratio.ci95 })
+        let pairs = pairs(tables.get(&(entry.name.as_str(), call))?, backend, against);
+        (!pairs.is_empty()).then(|| (entry.name.clone(), params, pairs))
     };
-    let mut points: Vec<SizePoint> = manifest.models.iter().filter_map(point).collect();
+    let models: Vec<_> = manifest.models.iter().filter_map(shared).collect();
+    // A scenario that only some sizes have would bend the line by its own ratio.
+    let everywhere = |scenario: &Scenario| {
+        models.iter().all(|(_, _, pairs)| pairs.iter().any(|(own, _)| own.scenario == *scenario))
+    };
+    let point = |(model, params, pairs): &(String, u64, Vec<(&CellSummary, &CellSummary)>)| {
+        let pairs = pairs.iter().filter(|(own, _)| everywhere(&own.scenario));
+        let pairs: Vec<_> = pairs.map(|(a, b)| (&a.throughput_tok_s, &b.throughput_tok_s)).collect();
+        let found = geometric_ratio(&pairs)?;
+        let n = pairs.iter().map(|(a, b)| a.n + b.n).sum();
+        let (ratio, ratio_ci95) = (found.ratio, found.ci95);
+        Some(SizePoint {
+            model: model.clone(),
+            params: *params,
+            scenarios: pairs.len(),
+            n,
+            ratio,
+            ratio_ci95,
+        })
+    };
+    let mut points: Vec<SizePoint> = models.iter().filter_map(point).collect();
     points.sort_by_key(|point| point.params);
     points
+}
+
+/// The cells of the scenarios of which both backends have enough runs, the first backend's first.
+fn pairs<'a>(
+    table: &'a [CellSummary],
+    backend: &str,
+    against: &str,
+) -> Vec<(&'a CellSummary, &'a CellSummary)> {
+    let of = |name: &str| {
+        table.iter().filter(|cell| cell.backend == name && cell.is_enough()).collect::<Vec<&CellSummary>>()
+    };
+    let (own, others) = (of(backend), of(against));
+    let pair =
+        |cell: &&'a CellSummary| Some((*cell, *others.iter().find(|other| other.scenario == cell.scenario)?));
+    own.iter().filter_map(pair).collect()
 }

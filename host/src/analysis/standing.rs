@@ -181,7 +181,7 @@ fn pairs<'a>(column: &Column<'a>, base: Option<&Column<'a>>) -> Vec<(&'a Summary
 /// From 1, by mean throughput in the cell's row.
 fn place(table: &[CellSummary], cell: &CellSummary) -> Option<usize> {
     let own = cell.throughput_tok_s.mean?;
-    let row = table.iter().filter(|other| other.scenario == cell.scenario);
+    let row = table.iter().filter(|other| other.scenario == cell.scenario && other.same_tool(cell));
     let faster = row.filter(|other| other.throughput_tok_s.mean.is_some_and(|mean| mean > own)).count();
     Some(faster + 1)
 }

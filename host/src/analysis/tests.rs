@@ -12,7 +12,7 @@ fn of(planned: u64, records: Vec<Record>) -> Analysis {
 }
 
 fn analysed(manifest: &Manifest, records: Records) -> Analysis {
-    analyse(manifest, records.into(), &Evaluations::default(), Test::Welch)
+    analyse(manifest, records.into(), &Evaluations::default(), Test::Welch, ReportSettings::default())
 }
 
 /// The sample with an id that follows from what it measures, as in a run folder.

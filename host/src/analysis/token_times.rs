@@ -25,7 +25,7 @@ pub struct TokenTimes {
     /// Needs 100 times.
     pub p99_ms: Option<f64>,
     /// Mean time of each token, the first (TTFT) first, milliseconds; of the first 4,096.
-    pub by_position_ms: Vec<f64>,
+    pub by_position_ms: Vec<Option<f64>>,
     /// Runs that each of these means is over.
     pub by_position_n: Vec<u32>,
 }
@@ -34,24 +34,24 @@ pub struct TokenTimes {
 #[derive(Debug, Clone, Default)]
 pub(super) struct TokenTimer {
     n: u64,
-    sum: f64,
+    mean: f64,
     /// Every `stride`-th time.
     kept: Vec<f64>,
     stride: u64,
-    sums: Vec<f64>,
+    means: Vec<f64>,
     runs: Vec<u32>,
 }
 
 impl TokenTimer {
     pub(super) fn push(&mut self, token_ms: &[f64]) {
         for (position, &time) in token_ms.iter().enumerate().take(POSITIONS) {
-            if position == self.sums.len() {
-                self.sums.push(0.0);
+            if position == self.means.len() {
+                self.means.push(0.0);
                 self.runs.push(0);
             }
             if time.is_finite() {
-                self.sums[position] += time;
                 self.runs[position] += 1;
+                self.means[position] = moved(self.means[position], time, self.runs[position].into());
             }
         }
         token_ms.iter().skip(1).filter(|time| time.is_finite()).for_each(|&time| self.keep(time));
@@ -73,24 +73,30 @@ impl TokenTimer {
             }
         }
         self.n += 1;
-        self.sum += time;
+        self.mean = moved(self.mean, time, self.n);
     }
 
     /// None without a time between tokens.
     pub(super) fn times(&self) -> Option<TokenTimes> {
         let at = |share: f64, least: u64| quantile(&self.kept, share).filter(|_| self.n >= least);
-        let mean = |(sum, &runs): (&f64, &u32)| if runs == 0 { 0.0 } else { sum / f64::from(runs) };
+        let mean = |(&mean, &runs): (&f64, &u32)| (runs > 0).then_some(mean);
         (self.n > 0).then(|| TokenTimes {
             n: self.n,
             sampled: self.kept.len(),
-            mean_ms: Some(self.sum / self.n as f64),
+            mean_ms: Some(self.mean),
             p50_ms: at(0.5, 1),
             p90_ms: at(0.9, 10),
             p99_ms: at(0.99, 100),
-            by_position_ms: self.sums.iter().zip(&self.runs).map(mean).collect(),
+            by_position_ms: self.means.iter().zip(&self.runs).map(mean).collect(),
             by_position_n: self.runs.clone(),
         })
     }
+}
+
+/// The mean of `n` values, of which `value` is the last and `mean` was that of the others: without a sum that could grow
+/// beyond what a number holds.
+fn moved(mean: f64, value: f64, n: u64) -> f64 {
+    mean + (value - mean) / n as f64
 }
 
 #[cfg(test)]
@@ -104,7 +110,10 @@ mod tests {
         timer.push(&[7.0, 3.0]);
         let times = timer.times().unwrap();
         assert_eq!((times.n, times.sampled, times.mean_ms, times.p50_ms), (3, 3, Some(2.0), Some(2.0)));
-        assert_eq!((times.by_position_ms, times.by_position_n), (vec![8.0, 2.0, 2.0], vec![2, 2, 1]));
+        assert_eq!(
+            (times.by_position_ms, times.by_position_n),
+            (vec![Some(8.0), Some(2.0), Some(2.0)], vec![2, 2, 1])
+        );
         assert_eq!((times.p90_ms, times.p99_ms), (None, None));
         assert_eq!(TokenTimer::default().times(), None);
     }

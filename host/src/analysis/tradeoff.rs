@@ -2,7 +2,7 @@
 
 use super::group::Call;
 use super::standing::Standing;
-use crate::accuracy::Evaluation;
+use crate::accuracy::{Evaluation, Verdict};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -28,6 +28,8 @@ pub struct TradeoffPoint {
     pub tokens: u64,
     /// Geometric mean of throughput over the baseline's.
     pub throughput_ratio: f64,
+    /// What the accuracy gate says of it.
+    pub accuracy: Verdict,
     /// Whether no backend is both as exact and faster, or as fast and more exact.
     pub on_front: bool,
 }
@@ -49,6 +51,7 @@ fn of_table(table: &[Standing], evaluations: &[Evaluation]) -> Option<Tradeoff> 
             perplexity: figures.perplexity,
             tokens: figures.tokens,
             throughput_ratio: standing.throughput_ratio?,
+            accuracy: found.verdict,
             on_front: false,
         })
     };
@@ -56,10 +59,11 @@ fn of_table(table: &[Standing], evaluations: &[Evaluation]) -> Option<Tradeoff> 
     points.sort_by(|a, b| {
         a.perplexity.total_cmp(&b.perplexity).then(b.throughput_ratio.total_cmp(&a.throughput_ratio))
     });
-    let mut fastest = f64::NEG_INFINITY;
-    for point in &mut points {
-        point.on_front = point.throughput_ratio > fastest;
-        fastest = fastest.max(point.throughput_ratio);
-    }
+    let beats = |a: &TradeoffPoint, b: &TradeoffPoint| {
+        let as_good = a.perplexity <= b.perplexity && a.throughput_ratio >= b.throughput_ratio;
+        as_good && (a.perplexity < b.perplexity || a.throughput_ratio > b.throughput_ratio)
+    };
+    let front: Vec<bool> = points.iter().map(|of| !points.iter().any(|other| beats(other, of))).collect();
+    points.iter_mut().zip(front).for_each(|(point, on_front)| point.on_front = on_front);
     (points.len() > 1).then(|| Tradeoff { model: first.model.clone(), call: first.call, points })
 }

@@ -33,8 +33,29 @@ impl Default for ReportSettings {
 }
 
 impl ReportSettings {
+    /// As a manifest's config has them; a folder of an older host has none.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense, in one line.
+    pub fn of(config: &serde_json::Value) -> Result<Self, String> {
+        let Some(written) = config.get("report") else { return Ok(Self::default()) };
+        let settings: Self =
+            serde_json::from_value(written.clone()).map_err(|error| format!("report: {error}"))?;
+        settings.check_figures()?;
+        Ok(settings)
+    }
+
     /// The first thing that makes no sense, in one line.
     pub(super) fn check(&self, backends: &[super::Backend]) -> Result<(), String> {
+        self.check_figures()?;
+        if let Some(name) = self.prices_per_hour.keys().find(|name| backends.iter().all(|b| b.name != **name))
+        {
+            return Err(format!("report.prices_per_hour: `{name}` is not the name of a backend"));
+        }
+        Ok(())
+    }
+
+    fn check_figures(&self) -> Result<(), String> {
         if !(0.0..1.0).contains(&self.threshold) {
             return Err(format!(
                 "report.threshold is {}; it must be 0 or more and less than 1 (0.02 is 2%)",
@@ -49,10 +70,6 @@ impl ReportSettings {
             if !(value > 0.0 && value.is_finite()) {
                 return Err(format!("report.{key} is {value}; it must be a number above 0"));
             }
-        }
-        if let Some(name) = self.prices_per_hour.keys().find(|name| backends.iter().all(|b| b.name != **name))
-        {
-            return Err(format!("report.prices_per_hour: `{name}` is not the name of a backend"));
         }
         if self.currency.is_empty() || self.currency.chars().count() > 8 {
             return Err("report.currency must be 1 to 8 characters, such as USD".into());

@@ -158,7 +158,7 @@ struct Seen<'a> {
 impl Seen<'_> {
     /// Whether nothing is known of the record's run yet.
     fn is_new(&mut self, part: usize, record: &Record, line: &[u8]) -> Result<bool, MergeError> {
-        let text = hash(line);
+        let text = measured(record, line);
         let key = hash(format!("{} {} {}", record.round, record.repetition, record.cell).as_bytes());
         // Where rounds are further ones, the same run in another part is another run, unless it is a copy.
         let keys = match self.rounds {
@@ -179,6 +179,12 @@ impl Seen<'_> {
         }
         Ok(true)
     }
+}
+
+/// What a record says but for its round, which an earlier merge may have numbered anew; a copy may be laid out otherwise.
+fn measured(record: &Record, line: &[u8]) -> u128 {
+    let without_round = serde_json::to_vec(&Record { round: 0, ..record.clone() });
+    hash(without_round.as_deref().unwrap_or(line))
 }
 
 fn hash(bytes: &[u8]) -> u128 {

@@ -23,8 +23,8 @@ pub(super) fn rules(analysis: &Analysis) -> Vec<String> {
         ),
         format!(
             "The best figure leads. Another candidate shares the lead unless it is {threshold} or more apart and that is \
-             significant: t on the logarithm of the ratio, Holm's correction over the candidates, p below {ALPHA} (memory: \
-             {threshold} apart). Intervals are over repetitions of these scenarios on this machine, not over other \
+             significant: t on the logarithm of the ratio, Bonferroni's correction over all pairs of candidates (for the best was chosen by \
+             the same runs), p below {ALPHA} (memory: {threshold} apart). Intervals are over repetitions of these scenarios on this machine, not over other \
              scenarios or machines."
         ),
     ]
@@ -79,7 +79,7 @@ pub(super) fn value(of: Use, candidate: &Candidate, currency: &str) -> String {
 fn rival(of: &Candidate, use_case: Use) -> String {
     let mut sure = Vec::new();
     sure.extend(of.ratio_ci95.map(|ci| format!("95% CI {}", interval(ci, times))));
-    sure.extend(of.p_holm.map(p_value));
+    sure.extend(of.p_adjusted.map(|p| format!("t, corrected {}", p_value(p))));
     if use_case != Use::LeastMemory {
         sure.push(format!("n = {}", count(of.n)));
     }

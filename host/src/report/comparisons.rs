@@ -3,6 +3,7 @@
 use super::figure::{NONE, count, figure, interval, p_value, ratio, times};
 use crate::analysis::{Comparison, Standing};
 use crate::stats::{EffectSize, Interval, TTest};
+use crate::text::one_line;
 
 /// `1.32x [1.28x to 1.36x]`.
 pub(super) fn ratio_with_interval(value: Option<f64>, ci95: Option<Interval>) -> String {
@@ -54,18 +55,18 @@ pub(super) fn rate(of: &crate::analysis::Rate) -> String {
 type Column = (&'static str, fn(&Comparison) -> String);
 
 const COLUMNS: [Column; 32] = [
-    ("model", |of| of.model.clone()),
+    ("model", |of| one_line(&of.model)),
     ("mode", |of| of.call.mode.name().into()),
     ("use_cache", |of| field(of.call.use_cache)),
-    ("scenario", |of| of.scenario.name.clone()),
+    ("scenario", |of| one_line(&of.scenario.name)),
     ("batch", |of| of.scenario.batch.to_string()),
     ("prompt_tokens", |of| of.scenario.prompt_tokens.to_string()),
     ("new_tokens", |of| of.scenario.new_tokens.to_string()),
     ("metric", |of| of.metric.name().into()),
-    ("backend", |of| of.backend.clone()),
-    ("baseline", |of| of.baseline.clone()),
-    ("cell", |of| of.cell.clone()),
-    ("baseline_cell", |of| of.baseline_cell.clone()),
+    ("backend", |of| one_line(&of.backend)),
+    ("baseline", |of| one_line(&of.baseline)),
+    ("cell", |of| one_line(&of.cell)),
+    ("baseline_cell", |of| one_line(&of.baseline_cell)),
     ("n", |of| of.n.to_string()),
     ("baseline_n", |of| of.baseline_n.to_string()),
     ("mean", |of| field(of.mean)),

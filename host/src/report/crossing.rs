@@ -1,6 +1,6 @@
 //! Where the faster of two backends changes with model size, and when builds pay for themselves, in words.
 
-use super::figure::{NONE, count, figure, interval, ratio};
+use super::figure::{NONE, count, figure, interval, p_value, ratio};
 use crate::analysis::{Payback, SizeCrossover};
 use crate::stats::{Amortisation, Crossing, CrossingBootstrap, Fieller, Interval};
 
@@ -11,10 +11,17 @@ pub(super) fn sentence(of: &SizeCrossover) -> String {
     let models = of.points.len();
     match of.fit.crossing {
         Crossing::Inside { params: at } => {
+            let Fieller::Bounded(ends) = of.fit.fieller else {
+                return format!(
+                    "no crossing shown (n = {models} models, {range}): the ratio's change with size is within its noise; {}",
+                    winner(of)
+                );
+            };
             let (below, above) = if of.fit.fit.slope < 0.0 { (a, b) } else { (b, a) };
             format!(
-                "{below} is faster below {} parameters, {above} above (n = {models} models, {range})",
-                params(at)
+                "{below} is faster below {} parameters, {above} above (95% CI {} by Fieller, n = {models} models, {range})",
+                params(at),
+                interval(ends, params)
             )
         }
         Crossing::Below { params: at } | Crossing::Above { params: at } => format!(
@@ -61,9 +68,13 @@ fn power(of: &SizeCrossover) -> String {
 
 fn bootstrap(of: &CrossingBootstrap) -> String {
     let resamples = count(of.resamples as u64);
-    let odd = of.without_crossing + of.other_direction;
-    let odd = if odd > 0 { format!(", {} without this crossing", count(odd as u64)) } else { String::new() };
-    format!("{} ({resamples} resamples{odd})", optional(of.ci95))
+    let some = |number: usize, what: &str| match number {
+        0 => String::new(),
+        number => format!(", {} {what}", count(number as u64)),
+    };
+    let none = some(of.without_crossing, "without a crossing");
+    let turned = some(of.other_direction, "crossing the other way");
+    format!("{} ({resamples} resamples{none}{turned})", optional(of.ci95))
 }
 
 fn fieller(of: Fieller) -> String {
@@ -102,9 +113,12 @@ pub(super) fn params(value: f64) -> String {
 
 /// The columns of a payback, without model, call and backend.
 pub(super) fn payback(of: &Payback) -> Vec<String> {
-    let recovered = |value: fn(&Amortisation) -> Option<f64>| match &of.recovered {
-        None => "never (no faster than the baseline)".into(),
-        Some(recovered) => figure(value(recovered)),
+    let recovered = |value: fn(&Amortisation) -> Option<f64>| match (&of.recovered, of.test) {
+        (Some(recovered), _) => figure(value(recovered)),
+        (None, Some(test)) if test.difference > 0.0 => {
+            format!("not shown to be faster ({}, {})", test.test.name(), p_value(test.p))
+        }
+        (None, _) => "never (no faster than the baseline)".into(),
     };
     vec![
         of.artifact.clone(),
@@ -112,6 +126,7 @@ pub(super) fn payback(of: &Payback) -> Vec<String> {
         figure(Some(of.baseline_tok_s)),
         format!("{} ({})", figure(Some(of.tok_s)), ratio(Some(of.tok_s / of.baseline_tok_s))),
         count(of.scenarios as u64),
+        count(of.n as u64),
         recovered(|of| of.runs),
         recovered(|of| Some(of.tokens)),
         recovered(|of| Some(of.seconds / 3600.0)),
@@ -120,14 +135,15 @@ pub(super) fn payback(of: &Payback) -> Vec<String> {
 }
 
 /// Their names.
-pub(super) const PAYBACK: [&str; 9] = [
+pub(super) const PAYBACK: [&str; 10] = [
     "artifact",
     "build s",
     "baseline tok/s",
     "tok/s",
     "scenarios",
-    "runs",
-    "tokens",
+    "n",
+    "runs to recover",
+    "tokens to recover",
     "hours at full load",
     "hours at the given load",
 ];

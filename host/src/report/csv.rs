@@ -4,15 +4,16 @@ use super::flag::doubts;
 use crate::analysis::{CellSummary, TokenTimes};
 use crate::record::DegradedKind;
 use crate::stats::Interval;
+use crate::text::one_line;
 use std::collections::BTreeMap;
 
 type Column = (&'static str, fn(&CellSummary) -> String);
 
 const COLUMNS: [Column; 59] = [
-    ("cell", |cell| cell.cell.clone()),
-    ("model", |cell| cell.model.clone()),
-    ("backend", |cell| cell.backend.clone()),
-    ("scenario", |cell| cell.scenario.name.clone()),
+    ("cell", |cell| one_line(&cell.cell)),
+    ("model", |cell| one_line(&cell.model)),
+    ("backend", |cell| one_line(&cell.backend)),
+    ("scenario", |cell| one_line(&cell.scenario.name)),
     ("mode", |cell| cell.call.mode.name().into()),
     ("use_cache", |cell| field(cell.call.use_cache)),
     ("batch", |cell| cell.scenario.batch.to_string()),

@@ -24,6 +24,7 @@ mod terminal;
 pub use terminal::Layout;
 
 use crate::analysis::{Analysis, Observations, analyse};
+use crate::config::ReportSettings;
 use crate::manifest::Manifest;
 use crate::stats::Test;
 use crate::store::{StoreError, read_evaluations, read_manifest, stream_records, write_atomic};
@@ -41,6 +42,14 @@ pub enum ReportError {
     /// The table of cells could not be put into CSV.
     #[error("write a table as CSV: {0}")]
     Csv(#[from] ::csv::Error),
+    /// What the manifest says of reports makes no sense.
+    #[error("read {path}: {reason}; mend its config")]
+    Settings {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The analysis could not be put into JSON.
     #[error("write the analysis as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -65,7 +74,9 @@ impl Report {
         let mut observations = Observations::default();
         let torn = stream_records(run_dir, |line, record| observations.push(line, record))?;
         observations.set_torn(torn);
-        let analysis = analyse(&manifest, observations, &read_evaluations(run_dir)?, test);
+        let settings = ReportSettings::of(&manifest.config)
+            .map_err(|reason| ReportError::Settings { path: run_dir.join("manifest.json"), reason })?;
+        let analysis = analyse(&manifest, observations, &read_evaluations(run_dir)?, test, settings);
         Ok(Self { manifest, analysis })
     }
 

@@ -13,7 +13,8 @@ fn report_of(manifest: Manifest, records: Vec<Record>) -> Report {
 
 fn report_with(manifest: Manifest, records: Vec<Record>, evaluations: Vec<Evaluation>) -> Report {
     let found = Evaluations { evaluations, torn: false };
-    let analysis = analyse(&manifest, Records { records, torn: false }.into(), &found, Test::Welch);
+    let settings = ReportSettings::of(&manifest.config).unwrap();
+    let analysis = analyse(&manifest, Records { records, torn: false }.into(), &found, Test::Welch, settings);
     Report { manifest, analysis }
 }
 

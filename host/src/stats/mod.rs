@@ -37,13 +37,14 @@ pub use drift::{Drift, TauMethod, drift};
 pub use effect::{EffectSize, Magnitude, effect_size};
 pub use holm::holm;
 pub use interval::Interval;
+pub(crate) use normal::normal_two_sided;
 pub use outlier::{OUTLIER_SCORE, modified_z_scores, outliers};
 pub use quantile::quantile;
 pub use ratio::{RatioOfMeans, geometric_mean, geometric_ratio, ratio_of_means};
 pub use regression::{LineFit, line_fit};
 pub use student::{t_critical, t_two_sided};
 pub use summary::{Summary, summary};
-pub use t_test::{TTest, Test, t_test};
+pub use t_test::{TTest, Test, difference_of_sums, t_test};
 pub use variance::{VarianceSplit, variance_split};
 pub use wilson::wilson;
 

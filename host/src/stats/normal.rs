@@ -8,7 +8,7 @@ const TERMS: u32 = 200;
 /// P(|Z| >= |z|), of a z that is a number.
 ///
 /// The series of Abramowitz and Stegun 26.2.11 below 2, the continued fraction 26.2.14 from there.
-pub(super) fn normal_two_sided(z: f64) -> f64 {
+pub(crate) fn normal_two_sided(z: f64) -> f64 {
     let z = z.abs();
     let density = (-z * z / 2.0).exp() * (2.0 / PI).sqrt();
     if z >= 2.0 {

@@ -27,6 +27,13 @@ pub fn ratio_of_means(a: &Summary, b: &Summary) -> Option<RatioOfMeans> {
 }
 
 impl RatioOfMeans {
+    /// Of the denominator over the numerator.
+    #[must_use]
+    pub fn inverse(self) -> Self {
+        let ci95 = self.ci95.map(|ci| Interval { low: ci.high.recip(), high: ci.low.recip() });
+        Self { ratio: self.ratio.recip(), ci95, p: self.p }
+    }
+
     /// Of a mean over `scenarios` of logarithms of ratios, from the samples behind these.
     fn of(ratio: f64, samples: &[&Summary], scenarios: usize) -> Self {
         let unknown = Self { ratio, ci95: None, p: None };

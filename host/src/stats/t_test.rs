@@ -66,6 +66,28 @@ pub fn t_test(a: &Summary, b: &Summary, test: Test) -> Option<TTest> {
     Some(TTest { test, difference, ci95, t, df, p: t_two_sided(t, df)? })
 }
 
+/// Welch's test of the difference of two sums of means, a's over all pairs less b's: how much longer one run of each of
+/// several scenarios takes. None where a sample has fewer than two values, or none varies.
+pub fn difference_of_sums(pairs: &[(&Summary, &Summary)]) -> Option<TTest> {
+    let (mut difference, mut total, mut weight) = (0.0, 0.0, 0.0);
+    for (a, b) in pairs {
+        difference += a.mean? - b.mean?;
+        for of in [a, b] {
+            let (sd, n) = (of.sd?, of.n as f64);
+            let part = sd * sd / n;
+            total += part;
+            weight += part * part / (n - 1.0);
+        }
+    }
+    let (error, df) = (total.sqrt(), total * total / weight);
+    if !(error > 0.0 && df.is_finite()) {
+        return None;
+    }
+    let t = difference / error;
+    let ci95 = Interval::around(difference, t_critical(CONFIDENCE, df)? * error)?;
+    Some(TTest { test: Test::Welch, difference, ci95, t, df, p: t_two_sided(t, df)? })
+}
+
 /// The standard error of a difference whose parts have squared standard errors `va` and `vb`, and Satterthwaite's
 /// degrees of freedom: "An Approximate Distribution of Estimates of Variance Components", Biometrics Bulletin 2 (1946).
 fn welch(va: f64, vb: f64, na: f64, nb: f64) -> (f64, f64) {
@@ -94,6 +116,17 @@ mod tests {
         let pooled = t_test(&a, &b, Test::Pooled).unwrap();
         assert_eq!((pooled.df, pooled.difference), (7.0, welch.difference));
         assert!(welch.df < pooled.df);
+    }
+
+    #[test]
+    fn one_pair_of_sums_is_welchs_test_and_pairs_add_up() {
+        let (a, b) = (summary(&[2.1, 2.4, 1.9, 2.2, 2.0]), summary(&[3.0, 3.9, 2.7, 3.3]));
+        let (one, welch) = (difference_of_sums(&[(&a, &b)]).unwrap(), t_test(&a, &b, Test::Welch).unwrap());
+        assert!(close(one.t, welch.t) && close(one.df, welch.df) && close(one.p, welch.p), "{one:?}");
+        let two = difference_of_sums(&[(&a, &b), (&a, &b)]).unwrap();
+        assert!(close(two.difference, 2.0 * one.difference) && close(two.t, one.t * 2.0_f64.sqrt()));
+        assert_eq!(difference_of_sums(&[(&a, &summary(&[1.0]))]), None);
+        assert_eq!(difference_of_sums(&[]), None);
     }
 
     #[test]

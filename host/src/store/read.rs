@@ -122,6 +122,9 @@ pub(super) fn read_record(line: &[u8], number: usize, path: &Path) -> Result<Rec
         }
     };
     match (record.status, &record.degraded) {
+        (Status::Ok, None) if !record.latency_ms.is_some_and(|latency| latency > 0.0) => {
+            Err(malformed("status is ok, yet latency_ms is no time above 0".into()))
+        }
         (Status::Ok, None) | (Status::Degraded, Some(_)) => Ok(record),
         (Status::Ok, Some(_)) => Err(malformed("status is ok, yet degraded holds a reason".into())),
         (Status::Degraded, None) => Err(malformed("status is degraded, yet degraded is null".into())),

@@ -50,8 +50,7 @@ fn series(source: &Source<'_>, cell: &CellSummary) -> Vec<Series> {
         .zip(&times.by_position_n)
         .enumerate()
         .skip(1)
-        .filter(|(_, (_, n))| **n > 0)
-        .map(|(index, (time, n))| (index + 1, *time, *n))
+        .filter_map(|(index, (time, n))| Some((index + 1, (*time)?, *n)))
         .collect();
     let every = |most: usize| all.iter().step_by(all.len().div_ceil(most).max(1));
     let marked = every(MARKED).map(|(position, time, n)| Point {

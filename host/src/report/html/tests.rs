@@ -11,7 +11,8 @@ use crate::store::{Evaluations, Records};
 
 fn analysed(manifest: &Manifest, records: Vec<Record>, evaluations: Vec<Evaluation>) -> Analysis {
     let found = Evaluations { evaluations, torn: false };
-    analyse(manifest, Records { records, torn: false }.into(), &found, Test::Welch)
+    let settings = crate::config::ReportSettings::of(&manifest.config).unwrap();
+    analyse(manifest, Records { records, torn: false }.into(), &found, Test::Welch, settings)
 }
 
 fn page_of(manifest: &Manifest, records: Vec<Record>, evaluations: Vec<Evaluation>) -> String {

@@ -36,7 +36,7 @@ fn crossover(of: &SizeCrossover) -> String {
             ]
         })
         .collect();
-    let names = header(&["model", "parameters", "scenarios", "throughput ratio [95% CI]", "fitted"]);
+    let names = header(&["model", "parameters", "scenarios", "n", "throughput ratio [95% CI]", "fitted"]);
     format!(
         "{title}{}.\n\n{}{}",
         markdown(&sentence(of)),
@@ -59,7 +59,7 @@ fn paybacks(analysis: &Analysis) -> String {
     }
     let names: Vec<&str> = ["model", "call", "backend"].into_iter().chain(PAYBACK).collect();
     let note = "Each token saves 1/r₀ - 1/r₁ seconds over the baseline's rate r₀, so a build of t seconds has paid for itself \
-                after t / (1/r₀ - 1/r₁) tokens. Rates are geometric means over the scenarios that both have.";
+                after t / (1/r₀ - 1/r₁) tokens. Work is taken to be one run of each scenario in turn: rates are all its tokens over all its time.";
     format!("## When builds have paid for themselves\n\n{note}\n\n{}", table(&header(&names), 4, &rows))
 }
 
@@ -73,11 +73,23 @@ fn tradeoffs(all: &[Tradeoff]) -> String {
                 let front = if point.on_front { "yes" } else { "no" };
                 let perplexity =
                     format!("{} (n = {} tokens)", figure(Some(point.perplexity)), count(point.tokens));
-                vec![markdown(&point.backend), perplexity, ratio(Some(point.throughput_ratio)), front.into()]
+                let gate = point.accuracy.name().to_string();
+                vec![
+                    markdown(&point.backend),
+                    perplexity,
+                    gate,
+                    ratio(Some(point.throughput_ratio)),
+                    front.into(),
+                ]
             })
             .collect();
-        let names =
-            header(&["backend", "perplexity", "throughput over the baseline's", "on the Pareto front"]);
+        let names = header(&[
+            "backend",
+            "perplexity",
+            "gate",
+            "throughput over the baseline's",
+            "on the Pareto front",
+        ]);
         text.push_str(&format!("### {}, {}\n\n{}", markdown(&of.model), of.call, table(&names, 1, &rows)));
     }
     if text.is_empty() { text } else { format!("## Perplexity against speed\n\n{text}") }

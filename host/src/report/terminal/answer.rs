@@ -5,7 +5,7 @@ use crate::analysis::{Analysis, Recommendation, SizeCrossover};
 use crate::report::comparisons::ratio_with_interval;
 use crate::report::figure::NONE;
 use crate::report::{answer, crossing};
-use crate::stats::Crossing;
+use crate::stats::{Crossing, Fieller};
 use crate::text::one_line;
 
 /// A table of the recommendations, and one of who is none; nothing where nothing was measured.
@@ -39,7 +39,8 @@ fn answer_row(of: &Recommendation, currency: &str) -> [String; 5] {
         format!("{value}, n = {}", best.n)
     });
     let next = of.candidates.get(1).map(|other| {
-        format!("{} {}", other.backend, ratio_with_interval(Some(other.ratio_to_best), other.ratio_ci95))
+        let ratio = ratio_with_interval(Some(other.ratio_to_best), other.ratio_ci95);
+        format!("{} {ratio}, n = {}", other.backend, other.n)
     });
     [
         one_line(&of.model),
@@ -52,7 +53,9 @@ fn answer_row(of: &Recommendation, currency: &str) -> [String; 5] {
 
 /// Those inside of what was measured; the others are only counted.
 pub(super) fn crossovers(all: &[SizeCrossover]) -> String {
-    let inside = |of: &&SizeCrossover| matches!(of.fit.crossing, Crossing::Inside { .. });
+    let inside = |of: &&SizeCrossover| {
+        matches!((of.fit.crossing, of.fit.fieller), (Crossing::Inside { .. }, Fieller::Bounded(_)))
+    };
     let mut text = String::new();
     for of in all.iter().filter(inside) {
         let line = format!("crossover, {}: {}", of.call, crossing::sentence(of));
