@@ -30,6 +30,11 @@ METRICS = {
     "ttft_ms": lambda run: run["ttft_ms"],
     "tpot_ms": lambda run: (run["latency_ms"] - run["ttft_ms"]) / (len(run["token_ms"]) - 1),
 }
+# What a run must have for the metric.
+HAS = {
+    "ttft_ms": lambda run: run["ttft_ms"] is not None,
+    "tpot_ms": lambda run: len(run["token_ms"]) > 1 and run["latency_ms"] > run["ttft_ms"],
+}
 
 
 class Checked:
@@ -90,8 +95,10 @@ def comparisons(analysis, runs, checked):
     families = collections.defaultdict(list)
     for found in analysis["comparisons"]:
         metric = METRICS[found["metric"]]
-        a = [metric(run) for run in runs[key(found)]]
-        b = [metric(run) for run in runs[key(found, found["baseline"])]]
+        has = HAS.get(found["metric"], lambda run: True)
+        a = [metric(run) for run in runs[key(found)] if has(run)]
+        b = [metric(run) for run in runs[key(found, found["baseline"])] if has(run)]
+        checked.value(found["n"], len(a), "n of a comparison")
         if found["test"] is None:
             continue
         test = stats.ttest_ind(a, b, equal_var=analysis["test"] == "pooled")

@@ -138,7 +138,6 @@ fn standing(
     let places: Vec<usize> = column.measured().filter_map(|cell| place(table, cell)).collect();
     let latencies = column.latencies();
     let groups: Vec<&[f64]> = latencies.iter().map(Vec::as_slice).filter(|of| !of.is_empty()).collect();
-    let latency_ms = summary(&latencies.concat());
     let tested = against.filter(|(base, _)| base.same_scenarios(column)).map(|(_, latency)| latency);
     let costs: Vec<f64> = column.measured().filter_map(|cell| cell.cost_per_million_tokens).collect();
     let (recorded, ok) =
@@ -155,16 +154,23 @@ fn standing(
         mean_rank: (!places.is_empty()).then(|| places.iter().sum::<usize>() as f64 / places.len() as f64),
         wins: places.iter().filter(|place| **place == 1).count(),
         degraded_rate: Rate::of(recorded - ok, recorded),
-        pooled: Pooled {
-            latency_test: tested.and_then(|base| t_test(&latency_ms, base, test)),
-            latency_effect: tested.and_then(|base| effect_size(&latency_ms, base)),
-            throughput_tok_s: summary(&column.throughputs()),
-            latency_ms,
-        },
+        pooled: Pooled::of(&latencies.concat(), &column.throughputs(), tested, test),
         variance: variance_split(&groups),
         rss_peak_mb: column.measured().filter_map(|cell| cell.rss_peak_mb).reduce(f64::max),
         cost_per_million_tokens: geometric_mean(&costs),
     })
+}
+
+impl Pooled {
+    fn of(latencies: &[f64], throughputs: &[f64], base: Option<&Summary>, test: Test) -> Self {
+        let latency_ms = summary(latencies);
+        Self {
+            latency_test: base.and_then(|base| t_test(&latency_ms, base, test)),
+            latency_effect: base.and_then(|base| effect_size(&latency_ms, base)),
+            throughput_tok_s: summary(throughputs),
+            latency_ms,
+        }
+    }
 }
 
 /// Throughputs of the scenarios that both have.

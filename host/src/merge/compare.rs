@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 const CONFIG: &str = "merge runs of one config only";
 const MODEL: &str = "merge runs of one model only";
 const SHARDS: &str = "merge the shards of one division only";
+const PARTS: &str = "these are parts of the same rounds: merge them without --as-rounds";
 const VERSIONS: &str =
     "a cell of both would measure two things: give --allow-versions to merge them all the same";
 
@@ -25,10 +26,11 @@ pub(super) fn compare(parts: &[Part], options: Options) -> Result<Vec<String>, M
         for a in &parts[..i] {
             same_config(a, b)?;
             same_models(a, b)?;
-            same_division(a, b)?;
+            same_division(a, b, options)?;
             notes.extend(same_versions(a, b, options)?);
         }
     }
+    notes.extend(settings(parts));
     notes.extend(hosts(parts));
     notes.extend(machines(parts));
     let mut seen = BTreeSet::new();
@@ -73,47 +75,78 @@ fn same_models(a: &Part, b: &Part) -> Result<(), MergeError> {
     Ok(())
 }
 
-fn same_division(a: &Part, b: &Part) -> Result<(), MergeError> {
+fn same_division(a: &Part, b: &Part, options: Options) -> Result<(), MergeError> {
     let (Some(in_a), Some(in_b)) = (a.manifest.shard, b.manifest.shard) else { return Ok(()) };
     let division = |shard: ShardEntry| (shard.count, shard.plan_runs);
-    if division(in_a) == division(in_b) {
+    let remedy = if division(in_a) != division(in_b) {
+        SHARDS
+    } else if options.as_rounds && in_a.index != in_b.index {
+        PARTS
+    } else {
         return Ok(());
-    }
+    };
     let values = [in_a, in_b]
         .map(|shard| format!("shard {}/{} of {} runs", shard.index, shard.count, shard.plan_runs));
-    Err(differs(a, b, "what was run".into(), values, SHARDS))
+    Err(differs(a, b, "what was run".into(), values, remedy))
+}
+
+/// What is said of reports is no part of a measurement, but one merged folder has one price.
+fn settings(parts: &[Part]) -> Option<String> {
+    let of = |part: &Part| part.manifest.config.get("report").cloned();
+    let first = parts.first()?;
+    let other = parts.iter().find(|part| of(part) != of(first))?;
+    Some(format!(
+        "[report] of the configs of {} and {} differs; that of {} holds.",
+        first.name, other.name, first.name
+    ))
 }
 
 /// What `--allow-versions` lets pass.
 fn same_versions(a: &Part, b: &Part, options: Options) -> Result<Vec<String>, MergeError> {
     let mut notes = Vec::new();
+    let mut facts = artifact_facts(a, b);
     for in_a in &a.manifest.backends {
         let Some(in_b) = b.manifest.backends.iter().find(|other| other.name == in_a.name) else { continue };
-        for (what, values) in version_facts(in_a, in_b) {
-            let what = format!("the {what} of backend `{}`", in_a.name);
-            if !options.allow_versions {
-                return Err(differs(a, b, what, values, VERSIONS));
-            }
-            let [in_a, in_b] = values;
-            notes.push(format!(
-                "In {} {what} is {in_a}, in {} it is {in_b}: its cells mix them.",
-                a.name, b.name
-            ));
-        }
+        facts.extend(version_facts(in_a, in_b));
         notes.extend(sessions(in_a, in_b, [a, b]));
+    }
+    for (what, values) in facts {
+        if !options.allow_versions {
+            return Err(differs(a, b, what, values, VERSIONS));
+        }
+        let [in_a, in_b] = values;
+        notes
+            .push(format!("In {} {what} is {in_a}, in {} it is {in_b}: its cells mix them.", a.name, b.name));
     }
     Ok(notes)
 }
 
+/// Artifacts of one name that were built to other files.
+fn artifact_facts(a: &Part, b: &Part) -> Vec<(String, [String; 2])> {
+    let mut facts = Vec::new();
+    for in_a in &a.manifest.artifacts {
+        let key = (&in_a.model, &in_a.backend, &in_a.name);
+        let same = b.manifest.artifacts.iter().find(|of| (&of.model, &of.backend, &of.name) == key);
+        let hashes = in_a.sha256.as_ref().zip(same.and_then(|of| of.sha256.as_ref()));
+        if let Some((one, other)) = hashes.filter(|(one, other)| one != other) {
+            let what =
+                format!("the SHA-256 of {} of `{}` for backend `{}`", in_a.name, in_a.model, in_a.backend);
+            facts.push((what, [one.clone(), other.clone()]));
+        }
+    }
+    facts
+}
+
 /// Those that are known in both and differ.
-fn version_facts(a: &BackendEntry, b: &BackendEntry) -> Vec<(&'static str, [String; 2])> {
+fn version_facts(a: &BackendEntry, b: &BackendEntry) -> Vec<(String, [String; 2])> {
     let facts = [
         ("plugin's SHA-256", a.sha256.as_ref().zip(b.sha256.as_ref())),
         ("runtime's version", a.runtime_version.as_ref().zip(b.runtime_version.as_ref())),
     ];
     let known = facts.into_iter().filter_map(|(what, values)| Some((what, values?)));
-    let found = known.filter(|(_, (a, b))| a != b).map(|(what, (a, b))| (what, [a.clone(), b.clone()]));
-    found.collect()
+    let differing = known.filter(|(_, (one, other))| one != other);
+    let named = |what: &str| format!("the {what} of backend `{}`", a.name);
+    differing.map(|(what, (one, other))| (named(what), [one.clone(), other.clone()])).collect()
 }
 
 fn sessions(a: &BackendEntry, b: &BackendEntry, parts: [&Part; 2]) -> Vec<String> {

@@ -157,6 +157,35 @@ fn another_version_of_a_runtime_is_merged_only_where_that_is_allowed() {
 }
 
 #[test]
+fn another_build_of_an_artifact_is_another_version() {
+    let root = tempfile::tempdir().unwrap();
+    let built = |sha256: &str| Manifest {
+        artifacts: vec![crate::manifest::ArtifactEntry {
+            model: "gpt2-5m".into(),
+            backend: "ort".into(),
+            name: "onnx-fp32".into(),
+            sha256: Some(sha256.into()),
+            ..crate::manifest::ArtifactEntry::default()
+        }],
+        ..manifest(2)
+    };
+    let paths = [
+        folder(&root, "a", &built("aaaa"), &[at(0, 0, 1)]),
+        folder(&root, "b", &built("bbbb"), &[at(0, 1, 2)]),
+    ];
+    refused(&root, &paths, STRICT, &["onnx-fp32 of `gpt2-5m`", "aaaa", "bbbb", "--allow-versions"]);
+}
+
+#[test]
+fn a_copy_whose_rounds_were_numbered_anew_is_still_a_copy() {
+    let root = tempfile::tempdir().unwrap();
+    let a = folder(&root, "a", &manifest(2), &[at(0, 0, 1)]);
+    let b = folder(&root, "b", &manifest(2), &[at(0, 0, 11)]);
+    merge(&[a, b.clone()], &root.path().join("both"), AS_ROUNDS).unwrap();
+    refused(&root, &[root.path().join("both"), b], AS_ROUNDS, &["the very same record"]);
+}
+
+#[test]
 fn the_same_run_made_twice_is_refused_or_counts_as_a_further_round() {
     let root = tempfile::tempdir().unwrap();
     let paths = [
