@@ -94,11 +94,20 @@ pub(super) fn passed_over(of: &Recommendation) -> Option<String> {
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
-/// Leaders whose accuracy nobody measured.
-pub(super) fn caveat(of: &Recommendation) -> Option<&'static str> {
+/// Leaders whose accuracy nobody measured, where that of others was.
+pub(super) fn caveat(of: &Recommendation, analysis: &Analysis) -> Option<&'static str> {
+    analysis.accuracy.as_ref()?;
     let led = |candidate: &&Candidate| of.leaders.contains(&candidate.backend);
     let unmeasured = of.candidates.iter().filter(led).any(|candidate| candidate.accuracy.is_none());
     unmeasured.then_some("accuracy was not evaluated")
+}
+
+/// What holds for every answer.
+pub(super) fn general_caveat(analysis: &Analysis) -> Option<&'static str> {
+    analysis.accuracy.is_none().then_some(
+        "Accuracy was not evaluated: nothing here says that these backends compute the same (see [accuracy] in \
+         configs/reference.toml).",
+    )
 }
 
 /// `2%`.

@@ -4,7 +4,7 @@ use super::Page;
 use super::howto::inline;
 use super::table::{Field, Kind, Table};
 use crate::analysis::{Recommendation, Use};
-use crate::report::answer::{caveat, evidence, leaders, passed_over, question, rules};
+use crate::report::answer::{caveat, evidence, general_caveat, leaders, passed_over, question, rules};
 use crate::report::figure::NONE;
 use crate::text::one_line;
 use maud::{Markup, html};
@@ -21,9 +21,9 @@ pub(super) fn answer(page: &Page<'_>) -> Markup {
     let mut columns = vec![
         ("model", Kind::Text),
         ("for", Kind::Text),
-        ("use", Kind::Text),
+        ("use", Kind::Long),
         ("evidence", Kind::Long),
-        ("measured by", Kind::Text),
+        ("measured by", Kind::Long),
     ];
     // Without one who is passed over there is nothing to say of it: fields beyond the columns are not shown.
     if all.iter().any(|of| !of.passed_over.is_empty()) {
@@ -35,7 +35,10 @@ pub(super) fn answer(page: &Page<'_>) -> Markup {
         table.row(row(page, of));
     }
     html! {
-        div.answer { @for of in Use::ALL { (short(all, of)) } }
+        div.answer {
+            @for of in Use::ALL { (short(all, of)) }
+            @if let Some(caveat) = general_caveat(page.analysis) { p.muted { (caveat) } }
+        }
         (table.markup())
         details {
             summary { "How these follow from the numbers" }
@@ -80,7 +83,7 @@ fn capital(text: &str) -> String {
 fn row(page: &Page<'_>, of: &Recommendation) -> Vec<Field> {
     let leader = html! {
         strong { (one_line(&leaders(of))) }
-        @if let Some(caveat) = caveat(of) { " " span.muted { "(" (caveat) ")" } }
+        @if let Some(caveat) = caveat(of, page.analysis) { " " span.muted { "(" (caveat) ")" } }
     };
     let cells = of.candidates.first().map_or(&[][..], |best| &best.cells);
     let text = evidence(of, &page.analysis.settings.currency);

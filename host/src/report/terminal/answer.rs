@@ -30,7 +30,8 @@ pub(super) fn answers(analysis: &Analysis, layout: Layout) -> String {
     let any = !passed_over.is_empty();
     reasons.add_rows(passed_over);
     let reasons = if any { format!("\n{}", print(&reasons)) } else { String::new() };
-    format!("\n{}{reasons}the rules behind this, intervals and tests: report.md\n", print(&table))
+    let caveat = answer::general_caveat(analysis).map_or("", |_| "accuracy was not evaluated\n");
+    format!("\n{}{reasons}{caveat}the rules behind this, intervals and tests: report.md\n", print(&table))
 }
 
 fn answer_row(of: &Recommendation, currency: &str) -> [String; 5] {
@@ -63,9 +64,9 @@ pub(super) fn crossovers(all: &[SizeCrossover]) -> String {
     }
     match all.iter().filter(|of| !inside(of)).count() {
         0 => text,
-        others => {
+        pairs => {
             text + &format!(
-                "no crossover over model size in {others} other pairs of backends and calls: report.md\n"
+                "{pairs} pairs of backends and calls: no crossover shown within the sizes measured\n"
             )
         }
     }
