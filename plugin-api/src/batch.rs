@@ -41,6 +41,24 @@ impl<'a> RawBatch<'a> {
             row
         })
     }
+
+    /// Where each row begins among all rows' positions.
+    pub fn starts(&self) -> Vec<usize> {
+        let lengths = self.lengths.iter().map(|&length| length as usize);
+        lengths.scan(0, |next, length| Some(std::mem::replace(next, *next + length))).collect()
+    }
+}
+
+/// The places of rows of one length together, in the order in which lengths first appear: for runtimes that cannot pad.
+pub fn by_length(rows: &[&[u32]]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        match groups.iter_mut().find(|group| rows[group[0]].len() == row.len()) {
+            Some(group) => group.push(at),
+            None => groups.push(vec![at]),
+        }
+    }
+    groups
 }
 
 /// The rows of a batch, owned.
@@ -81,5 +99,21 @@ impl Positions {
             Self::Last => batch.rows(),
             Self::All => batch.total_tokens(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_grouped_by_length_in_order() {
+        let rows: [&[u32]; 5] = [&[1], &[1, 2], &[3], &[4, 5, 6], &[7, 8]];
+        assert_eq!(by_length(&rows), [vec![0, 2], vec![1, 4], vec![3]]);
+    }
+
+    #[test]
+    fn starts_count_the_positions_before() {
+        assert_eq!(Batch::new(&[1, 2, 3, 4, 5, 6], &[2, 1, 3]).starts(), [0, 2, 3]);
     }
 }

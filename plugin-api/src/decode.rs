@@ -1,7 +1,8 @@
 //! The loop that turns next-token logits into tokens, shared by plugins whose runtime has none of its own:
 //! greedy or sampled, cached or uncached, rows that end early.
 
-use crate::{Batch, Error, ErrorKind, GenerateOptions, Rows, Token, TokenSink};
+use crate::abi::RawFloats;
+use crate::{Batch, Error, ErrorKind, GenerateOptions, Logits, Rows, Token, TokenSink};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -29,6 +30,15 @@ pub enum NextLogits<'a> {
     F32(&'a [f32]),
     /// In f64.
     F64(&'a [f64]),
+}
+
+impl<'a> From<&'a Logits> for NextLogits<'a> {
+    fn from(logits: &'a Logits) -> Self {
+        match &logits.values {
+            RawFloats::F32(values) => Self::F32(values),
+            RawFloats::F64(values) => Self::F64(values),
+        }
+    }
 }
 
 /// Continues every row of `batch`.

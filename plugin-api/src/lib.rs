@@ -78,7 +78,7 @@ pub mod program;
 
 pub use abi_stable::std_types::RVec;
 pub use backend::{Backend, GenerateOptions, OpenRequest, Session, Token, TokenSink, parse_options};
-pub use batch::{Batch, Positions, Rows};
+pub use batch::{Batch, Positions, Rows, by_length};
 pub use describe::{Description, ModelForm, OptionDescription, Runtime, SessionInfo};
 pub use error::{Error, ErrorKind};
 pub use genai::{DecoderNames, GenaiConfig, GenaiProblem};

@@ -5,7 +5,6 @@ use crate::internal;
 use crate::model::Model;
 use crate::ops::{Real, with_values};
 use candle_core::{DType, Device, Tensor, WithDType};
-use inferhost_plugin_api::abi::RawFloats;
 use inferhost_plugin_api::decode::{NextLogits, StepModel, generate};
 use inferhost_plugin_api::{
     Batch, Error, GenerateOptions, Logits, Positions, RVec, Session, SessionInfo, TokenSink,
@@ -87,10 +86,7 @@ impl CandleSession {
         let written = self.write_logits(&last, &mut next);
         self.next = next;
         written?;
-        Ok(match &self.next.values {
-            RawFloats::F32(values) => NextLogits::F32(values),
-            RawFloats::F64(values) => NextLogits::F64(values),
-        })
+        Ok((&self.next).into())
     }
 
     fn target_logprobs<T: Real>(&self, states: &Tensor, targets: &[Option<u32>]) -> Result<Vec<f64>, Error> {

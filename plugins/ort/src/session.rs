@@ -8,7 +8,7 @@ use crate::logprob::{Piece, reduce};
 use crate::signature::Signature;
 use inferhost_plugin_api::decode::{NextLogits, StepModel, generate};
 use inferhost_plugin_api::{
-    Batch, Error, GenerateOptions, Logits, Positions, RVec, Session, SessionInfo, TokenSink,
+    Batch, Error, GenerateOptions, Logits, Positions, RVec, Session, SessionInfo, TokenSink, by_length,
 };
 
 /// Most bytes of logits that `logprobs` has computed at once.
@@ -133,24 +133,6 @@ fn asked<'a>(batch: Batch<'a>, mut to: &'a mut [f64]) -> Vec<Asked<'a>> {
     rows.collect()
 }
 
-/// Rows of one length together, in the order in which lengths first appear.
-fn by_length(rows: &[&[u32]]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (at, row) in rows.iter().enumerate() {
-        match groups.iter_mut().find(|group| rows[group[0]].len() == row.len()) {
-            Some(group) => group.push(at),
-            None => groups.push(vec![at]),
-        }
-    }
-    groups
-}
-
-/// Where each row begins among all rows' positions.
-fn starts(batch: Batch<'_>) -> Vec<usize> {
-    let lengths = batch.lengths.iter().map(|&length| length as usize);
-    lengths.scan(0, |next, length| Some(std::mem::replace(next, *next + length))).collect()
-}
-
 impl Session for OrtSession {
     fn info(&self) -> SessionInfo {
         self.info.clone()
@@ -161,7 +143,7 @@ impl Session for OrtSession {
         let logits = logits.as_f32_mut(vocab, positions.count(batch) * vocab);
         let starts = match positions {
             Positions::Last => (0..batch.rows()).collect(),
-            Positions::All => starts(batch),
+            Positions::All => batch.starts(),
         };
         self.start_lanes(&batch.iter().collect::<Vec<_>>(), 0)?;
         self.run_lanes(positions, true, &starts, logits)
@@ -210,15 +192,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_grouped_by_length_in_order() {
-        let rows: [&[u32]; 5] = [&[1], &[1, 2], &[3], &[4, 5, 6], &[7, 8]];
-        assert_eq!(by_length(&rows), [vec![0, 2], vec![1, 4], vec![3]]);
-    }
-
-    #[test]
-    fn starts_count_the_positions_before() {
+    fn rows_that_predict_something_are_asked() {
         let batch = Batch::new(&[1, 2, 3, 4, 5, 6], &[2, 1, 3]);
-        assert_eq!(starts(batch), [0, 2, 3]);
         let mut to = [0.0; 3];
         let asked = asked(batch, &mut to);
         let lengths: Vec<_> = asked.iter().map(|row| (row.fed, row.next, row.to.len())).collect();

@@ -5,7 +5,6 @@ use crate::error::Outcome;
 use crate::model::Model;
 use crate::replay::Replay;
 use crate::shim::InferenceMode;
-use inferhost_plugin_api::abi::RawFloats;
 use inferhost_plugin_api::decode::{NextLogits, StepModel, generate};
 use inferhost_plugin_api::{
     Batch, Error, GenerateOptions, Logits, Positions, RVec, Session, SessionInfo, TokenSink,
@@ -86,10 +85,7 @@ impl TorchSession {
     fn next_logits(&mut self, logits: &Tensor) -> Outcome<NextLogits<'_>> {
         let vocab = self.model.config().vocab_size();
         copy_logits(logits, 0, logits.numel(), vocab, &mut self.logits)?;
-        Ok(match &self.logits.values {
-            RawFloats::F32(values) => NextLogits::F32(values),
-            RawFloats::F64(values) => NextLogits::F64(values),
-        })
+        Ok((&self.logits).into())
     }
 
     fn prefill_batch(&mut self, batch: Batch<'_>, positions: Positions, logits: &mut Logits) -> Outcome<()> {

@@ -3,7 +3,7 @@
 
 use super::runner::{Feed, Runner};
 use crate::error::Outcome;
-use inferhost_plugin_api::Positions;
+use inferhost_plugin_api::{Positions, by_length};
 use tch::{Kind, Tensor};
 
 /// Rows in flight.
@@ -85,16 +85,4 @@ impl Lane {
             _ => Ok(given.logits),
         }
     }
-}
-
-/// Rows of one length together, in the order in which lengths first appear.
-fn by_length(rows: &[&[u32]]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (at, row) in rows.iter().enumerate() {
-        match groups.iter_mut().find(|group| rows[group[0]].len() == row.len()) {
-            Some(group) => group.push(at),
-            None => groups.push(vec![at]),
-        }
-    }
-    groups
 }

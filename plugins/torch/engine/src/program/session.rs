@@ -4,7 +4,6 @@ use super::lane::Lane;
 use super::runner::Runner;
 use crate::error::Outcome;
 use crate::shim::InferenceMode;
-use inferhost_plugin_api::abi::RawFloats;
 use inferhost_plugin_api::decode::{NextLogits, StepModel, generate};
 use inferhost_plugin_api::{
     Batch, Error, GenerateOptions, Logits, Positions, RVec, Session, SessionInfo, TokenSink,
@@ -52,7 +51,7 @@ impl ProgramSession {
         let mut lanes = Lane::lay_out(&rows, self.runner.signature().pads);
         let starts = match wanted {
             Positions::Last => (0..rows.len()).collect(),
-            Positions::All => starts(batch),
+            Positions::All => batch.starts(),
         };
         for lane in &mut lanes {
             let found = lane.start(&rows, &mut self.runner, wanted, keep)?;
@@ -80,10 +79,7 @@ impl ProgramSession {
     }
 
     fn next_logits(&self) -> NextLogits<'_> {
-        match &self.logits.values {
-            RawFloats::F32(values) => NextLogits::F32(values),
-            RawFloats::F64(values) => NextLogits::F64(values),
-        }
+        (&self.logits).into()
     }
 
     fn logprobs_of_batch(&mut self, batch: Batch<'_>, logprobs: &mut RVec<f64>) -> Outcome<()> {
@@ -152,12 +148,6 @@ impl StepModel for ProgramSession {
         done?;
         Ok(self.next_logits())
     }
-}
-
-/// Where each row begins among all rows' positions.
-fn starts(batch: Batch<'_>) -> Vec<usize> {
-    let lengths = batch.lengths.iter().map(|&length| length as usize);
-    lengths.scan(0, |next, length| Some(std::mem::replace(next, *next + length))).collect()
 }
 
 /// Writes a lane's logits `[rows, kept, vocab]` to where its rows have theirs among `all` positions.
