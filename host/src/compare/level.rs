@@ -10,9 +10,11 @@ use crate::stats::quantile;
 
 /// A level varies by this share of the standard deviation of the worker's single runs.
 const OF_A_RUN: f64 = 0.5;
-/// And by this, as a logarithm, whatever its runs say.
+/// And by this, as a logarithm, whatever that says.
 const FLOOR: f64 = 0.05;
-/// But no more than the comparison's other workers moved, or by this.
+/// But by no more than this many times the coefficient of variation of the runs,
+const OF_VARIATION: f64 = 2.0;
+/// or than the comparison's other workers moved; and by this at least.
 const QUIET: f64 = 0.025;
 /// How well that is known.
 const DF: f64 = 12.0;
@@ -38,7 +40,8 @@ pub(super) fn levels(workers: &[Worker<'_>]) -> Vec<Option<Level>> {
     let level = |(index, worker): (usize, &Worker<'_>)| {
         let others = changes.iter().enumerate().filter(|(other, _)| *other != index);
         let moved: Vec<f64> = others.filter_map(|(_, change)| Some(change.as_ref()?.abs())).collect();
-        let floor = quantile(&moved, 0.5).map_or(FLOOR, |median| median.clamp(QUIET, FLOOR));
+        let others = quantile(&moved, 0.5).unwrap_or(FLOOR);
+        let floor = (OF_VARIATION * worker.variation()).min(others).clamp(QUIET, FLOOR);
         Some(of(worker, changes[index]?, floor))
     };
     workers.iter().enumerate().map(level).collect()

@@ -44,3 +44,48 @@ impl Sample {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(times: &[f64]) -> Vec<Run> {
+        times.iter().map(|ms| Run { latency: *ms, ttft: None, tpot: None, cpu: Some(ms * 2.0) }).collect()
+    }
+
+    #[test]
+    fn the_fastest_of_the_first_runs_and_its_error() {
+        let of = |times: &[f64], count| Sample::of(&runs(times), |run| Some(run.latency), count);
+        let all = of(&[4.0, 2.0, 8.0, 1.0], 3).unwrap();
+        assert_eq!(all.fastest, 2.0f64.ln(), "of the first three");
+        assert!((all.error - (1.2 * 2.0f64.ln()).powi(2) / 2.0).abs() < 1e-12, "{all:?}");
+        assert!((all.spread - 2.0f64.ln() * MAD_TO_SD).abs() < 1e-12, "{all:?}");
+        assert!((all.cores.unwrap() - 2.0f64.ln()).abs() < 1e-12, "{all:?}");
+        assert!(of(&[4.0, 2.0], 1).is_none() && of(&[], 5).is_none());
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_least_of_normal_values() {
+        use rand::SeedableRng;
+        let mut seeded = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(1);
+        for n in [3, 5] {
+            let samples: Vec<Sample> = (0..4000)
+                .map(|_| {
+                    let times: Vec<f64> =
+                        (0..n).map(|_| 100.0 * (0.01 * normal(&mut seeded)).exp()).collect();
+                    Sample::of(&runs(&times), |run| Some(run.latency), n).unwrap()
+                })
+                .collect();
+            let middle = samples.iter().map(|of| of.fastest).sum::<f64>() / 4000.0;
+            let truth = samples.iter().map(|of| (of.fastest - middle).powi(2)).sum::<f64>() / 4000.0;
+            let said = samples.iter().map(|of| of.error).sum::<f64>() / 4000.0;
+            assert!((0.8..2.0).contains(&(said / truth)), "{n}: {said} for {truth}");
+        }
+    }
+
+    /// The sum of twelve uniform values is normal enough here.
+    fn normal(seeded: &mut rand_xoshiro::Xoshiro256PlusPlus) -> f64 {
+        use rand::RngExt;
+        (0..12).map(|_| seeded.random::<f64>()).sum::<f64>() - 6.0
+    }
+}

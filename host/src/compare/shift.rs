@@ -74,3 +74,28 @@ pub(super) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, n) = values.fold((0.0, 0.0), |(sum, n), value| (sum + value, n + 1.0));
     if n > 0.0 { sum / n } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn competition_explains_only_what_it_can() {
+        for (change, cores, explained) in
+            [(0.3, -0.2, 0.2), (-0.3, 0.2, 0.2), (0.3, 0.2, 0.0), (-0.3, -0.2, 0.0), (0.3, 0.0, 0.0)]
+        {
+            assert_eq!(competition(change, cores), explained, "{change} {cores}");
+        }
+    }
+
+    #[test]
+    fn a_change_has_its_t_and_interval() {
+        // t = 2 of 10 degrees of freedom: p = 0.07339, and 2.228 reaches 95%.
+        let of = Tested::new(0.2, 0.2, 0.01, 10.0);
+        assert!((of.p - 0.073_388).abs() < 1e-5, "{of:?}");
+        let ci95 = of.ci95().unwrap();
+        assert!((ci95.low - (0.2f64 - 0.222_814).exp_m1()).abs() < 1e-5, "{ci95:?}");
+        assert!((ci95.high - (0.2f64 + 0.222_814).exp_m1()).abs() < 1e-5, "{ci95:?}");
+        assert_eq!(Tested::new(0.2, 0.0, 0.01, 10.0).p, 1.0, "nothing of it is claimed");
+    }
+}

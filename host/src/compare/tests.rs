@@ -110,7 +110,8 @@ fn a_worker_is_found_as_a_whole_and_its_cells_with_it() {
         (1.0 / 1.2, 1.0, 5, "faster"),
         (1.05, 1.0, 0, ""),
         // All workers moved: none is a control for another, and more is wanted of each.
-        (1.15, 1.15, 0, ""),
+        (1.1, 1.0, 5, "slower"),
+        (1.1, 1.1, 0, ""),
         (1.4, 1.4, 10, "slower"),
     ] {
         let compared = compared(&before, &folder(&manifest(50), slower_worker(factor, other)));

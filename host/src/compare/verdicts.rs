@@ -56,7 +56,7 @@ pub(super) fn metrics(
     let of = |metric: &MetricPair| {
         let mut found = described(metric, level);
         if metric.metric == Metric::Latency {
-            found.beyond_siblings = cell.map(|adjusted| siblings(adjusted));
+            found.beyond_siblings = cell.map(siblings);
             (found.verdict, found.basis) = judged(&found, pair.before.name.call, groups, settings);
         }
         found
