@@ -111,11 +111,14 @@ fn cells(of: &Comparison, settings: Settings, layout: Layout, listed: Listed) ->
     for cells in shown.chunk_by(|a, b| a.cell.model == b.cell.model && a.cell.call == b.cell.call) {
         if let Some(first) = cells.first() {
             text.push_str(&format!("\n{}, {}\n", one_line(&first.cell.model), first.cell.call));
-            text.push_str(&print(&changes(cells, settings, layout)));
+            text.push_str(&print(&changes(cells, settings, layout, listed)));
         }
     }
     if !shown.is_empty() {
-        text.push_str(&format!("\nmean ms (n); intervals are of 95%; g: Hedges' g; {}\n", method(of)));
+        text.push_str(&format!(
+            "\nmean ms (n) and its change, that of the fastest run with its 95% interval; g: Hedges' g; {}\n",
+            method(of)
+        ));
     }
     match of.cells.len() - shown.len() {
         0 => {}
@@ -125,40 +128,37 @@ fn cells(of: &Comparison, settings: Settings, layout: Layout, listed: Listed) ->
     text
 }
 
-fn changes(cells: &[&CellChange], settings: Settings, layout: Layout) -> Table {
+/// Of the changed cells only what was tested, so that a line holds it; of all cells every metric and figure.
+fn changes(cells: &[&CellChange], settings: Settings, layout: Layout, listed: Listed) -> Table {
+    let all = listed == Listed::All;
     let mut table = layout.table();
-    table.set_header([
-        "scenario",
-        "backend",
-        "metric",
-        "before",
-        "after",
-        "change",
-        "g",
-        "fastest run",
-        "beyond its worker's others, Holm",
-        "verdict",
-    ]);
+    let mut header = vec!["scenario", "backend", "before", "after", "change", "fastest run", "verdict"];
+    if all {
+        header.extend(["metric", "beyond its worker's others, Holm", "g"]);
+    }
+    table.set_header(header);
     for cell in cells {
         let scenario = format!("{} {}", one_line(&cell.cell.scenario.name), cell.cell.scenario.shape());
-        for (index, metric) in cell.metrics.iter().enumerate() {
+        let shown = cell.metrics.iter().filter(|metric| all || metric.verdict.is_change());
+        for (index, metric) in shown.enumerate() {
             let shown = index == 0 || layout == Layout::Plain;
             let named = |text: String| if shown { text } else { String::new() };
-            table.add_row([
+            let mut row = vec![
                 named(scenario.clone()),
                 named(backend(cell)),
-                metric.metric.name().into(),
                 mean(&metric.before),
                 mean(&metric.after),
                 change(metric),
-                effect(metric),
                 fastest(metric),
-                beyond(metric),
                 verdict(metric, settings),
-            ]);
+            ];
+            if all {
+                row.extend([metric.metric.name().into(), beyond(metric), effect(metric)]);
+            }
+            table.add_row(row);
         }
     }
-    for column in table.column_iter_mut().skip(3).take(6) {
+    for column in table.column_iter_mut().skip(2).take(4) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table

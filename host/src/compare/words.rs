@@ -153,6 +153,7 @@ pub(super) fn headline(of: &Comparison, settings: Settings) -> String {
     let bound = percent(settings.fail_above);
     match of.failures.len() {
         0 => format!("no regression beyond {bound}; {text}"),
+        1 => format!("1 regression beyond {bound} or newly degraded; {text}"),
         n => format!("{n} regressions beyond {bound} or newly degraded; {text}"),
     }
 }
