@@ -7,7 +7,7 @@
 
 Two runs of one config are a comparison of the same with the same (A/A): any verdict of faster or slower is a false alarm.
 Disjoint pairs are independent comparisons and give the interval (Wilson's); all pairs share runs and are for information.
-A planted change multiplies every time of some cells in a copy of the second run.
+A planted change multiplies every time of some cells in a copy of the second run, or with --copies of the first.
 """
 
 import argparse
@@ -48,13 +48,19 @@ def compare(program, before, after):
 
 
 def claims(comparison):
-    """Cells with a verdict of faster or slower, as (key, verdict)."""
-    return [
+    """Cells with a verdict of faster or slower, as (key, verdict); a group with one has a key of its own."""
+    cells = [
         (key_of(change["cell"]), metric["verdict"])
         for change in comparison["cells"]
         for metric in change["metrics"]
         if metric["verdict"] in ("faster", "slower")
     ]
+    groups = [
+        ((group["model"], group["backend"], json.dumps(group["call"])), group["verdict"])
+        for group in comparison["groups"]
+        if group["verdict"] in ("faster", "slower")
+    ]
+    return cells + groups
 
 
 def key_of(cell):
@@ -87,11 +93,12 @@ def slowed(folder, target, factor, chosen):
 
 
 def plants(folder, rng):
-    """What a change is planted in: one cell, all cells of one backend, all cells."""
+    """What a change is planted in: one cell, one call of one backend, all cells of one backend, all cells."""
     keys = sorted({record_key(record) for record in records(folder)}, key=str)
-    cell, backend = rng.choice(keys), rng.choice(keys)[1]
+    cell, call, backend = rng.choice(keys), rng.choice(keys), rng.choice(keys)[1]
     return {
         "one cell": lambda key: key == cell,
+        "one call of one backend": lambda key: (key[1], key[3:]) == (call[1], call[3:]),
         "one backend": lambda key: key[1] == backend,
         "all cells": lambda key: True,
     }
@@ -109,15 +116,18 @@ def planted(program, pairs, scratch, rng, workers):
         def outcome(job):
             name, chosen, before, after = job
             comparison, code = compare(program, before, after)
-            hits = {key for key, verdict in claims(comparison) if verdict == "slower" and chosen(key)}
+            slower = {key for key, verdict in claims(comparison) if verdict == "slower"}
+            planted_in = [key for key in map(key_of, (of["cell"] for of in comparison["cells"])) if chosen(key)]
             shutil.rmtree(after)
-            return name, bool(hits), code == 1
+            return name, sum(key in slower for key in planted_in) / len(planted_in), code == 1
 
         with ThreadPoolExecutor(workers) as pool:
-            for name, hit, failed in pool.map(outcome, jobs):
-                found.setdefault(name, []).append((hit, failed))
+            for name, share, failed in pool.map(outcome, jobs):
+                found.setdefault(name, []).append((share, failed))
         for name, outcomes in found.items():
-            rate(f"planted x{factor} in {name}: found", [hit for hit, _ in outcomes])
+            rate(f"planted x{factor} in {name}: found", [share > 0 for share, _ in outcomes])
+            mean = sum(share for share, _ in outcomes) / len(outcomes)
+            print(f"{'':<44} {mean:.1%} of the planted cells", flush=True)
 
 
 def false_alarms(program, folders, workers):
@@ -186,6 +196,7 @@ def main():
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--work", type=Path, help="a folder of run folders of one config, in the order they were made")
     parser.add_argument("--synthetic", type=int, metavar="N", help="N comparisons of generated folders instead")
+    parser.add_argument("--copies", action="store_true", help="plant in a copy of the first run: no other difference")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
@@ -218,6 +229,8 @@ def main():
         if len(folders) < 2:
             sys.exit(f"{args.work} holds {len(folders)} finished runs; two or more are needed")
         pairs = false_alarms(args.program, folders, args.jobs)
+        if args.copies:
+            pairs = [(before, before) for before, _ in pairs]
         planted(args.program, pairs, scratch / "planted", rng, args.jobs)
 
 

@@ -16,9 +16,12 @@ pub struct CompareArgs {
     /// Smaller changes are not called faster or slower
     #[arg(long, value_name = "PERCENT", default_value = "2%", value_parser = percent)]
     pub threshold: f64,
-    /// Exit with 1 where a cell is significantly slower and by more than this
+    /// Exit with 1 where a worker, a call or a cell is significantly slower and by more than this
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     pub fail_above: f64,
+    /// List every cell, not only those that changed
+    #[arg(long, conflicts_with_all = ["markdown", "json"])]
+    pub all: bool,
     /// Print Markdown, for a pull request
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,

@@ -60,9 +60,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  inferhost compare runs/before runs/after\n  \
         inferhost compare runs/main runs/branch --markdown --fail-above 10%\n  \
         inferhost compare runs/both runs/both --backend ort-1.30=ort-1.31\n\n\
-        A change is a claim where it is significant (Holm over all tests: at most 5% of comparisons of two runs of the \
-        same have any) and at least --threshold.\n\n\
-        Exit codes: 0 no regression, 1 a cell is significantly slower by more than --fail-above or has degraded runs where \
+        A change is a claim where it is significant and at least --threshold. Tested is the latency of each cell's fastest \
+        run: of a model on a backend as a whole, of each of its calls, of each cell. Set so that at most 5% of comparisons \
+        of two runs of the same have a claim.\n\n\
+        Exit codes: 0 no regression, 1 a model on a backend, a call or a cell is significantly slower by more than --fail-above or has degraded runs where \
         it had none, 2 bad input.")]
     Compare(CompareArgs),
     /// Run prompts through a model once and print the last position's logits

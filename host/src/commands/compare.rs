@@ -1,7 +1,7 @@
 //! `inferhost compare`: two and more run folders, cell by cell.
 
 use crate::cli::CompareArgs;
-use crate::compare::{CompareError, Compared, Settings, compare, markdown, terminal};
+use crate::compare::{CompareError, Compared, Listed, Settings, compare, markdown, terminal};
 use crate::error::AppError;
 use crate::output::{print, print_json};
 use crate::report::Layout;
@@ -32,15 +32,15 @@ fn show(args: &CompareArgs, compared: &Compared) -> Result<(), AppError> {
     } else if args.markdown {
         print(markdown(compared).trim_end())
     } else {
-        print(terminal(compared, Layout::of_stdout()).trim_end())
+        let listed = if args.all { Listed::All } else { Listed::Changed };
+        print(terminal(compared, Layout::of_stdout(), listed).trim_end())
     }
 }
 
-/// The line on standard error where the exit code is 1.
+/// The line on standard error where the exit code is 1; standard output names each.
 fn summary(compared: &Compared) -> String {
-    const NAMED: usize = 3;
-    let all: Vec<String> =
-        compared.comparisons.iter().flat_map(|of| &of.failures).map(|failure| failure.to_string()).collect();
-    let more = if all.len() > NAMED { format!("; and {} more", all.len() - NAMED) } else { String::new() };
-    format!("{} regressions: {}{more}", all.len(), all[..all.len().min(NAMED)].join("; "))
+    let regressions: usize = compared.comparisons.iter().map(|of| of.failures.len()).sum();
+    let of = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let against = of(compared.comparisons.len(), "comparison");
+    format!("{} in {against}; standard output names each", of(regressions, "regression"))
 }

@@ -35,7 +35,6 @@ pub(super) struct Cell {
 /// An ok run. Times in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
-    pub(super) round: u32,
     pub(super) latency: f64,
     pub(super) ttft: Option<f64>,
     pub(super) tpot: Option<f64>,
@@ -123,7 +122,6 @@ impl Cell {
         } else if let Some(latency) = positive(record.latency_ms) {
             let share = record.telemetry.as_ref().and_then(|used| used.cpu_mean_pct);
             self.runs.push(Run {
-                round: record.round,
                 latency,
                 ttft: positive(record.ttft_ms),
                 tpot: positive(tpot_ms(record)),

@@ -1,17 +1,19 @@
 //! From two folders to a comparison.
 
+use super::CompareError;
 use super::cells::{Cell, Folder};
-use super::change::{Estimate, Evidence, evidence};
 use super::environment;
-use super::metric::{ChangeTest, MetricChange, SiblingChange, Verdict};
+use super::failures::failures;
+use super::families::findings;
+use super::metric::{MetricChange, Verdict};
 use super::notes::notes;
 use super::outcome::{
-    BackendChange, CellChange, CellName, CellRuns, Comparison, Failure, FailureKind, Health, Settings, Side,
+    BackendChange, CellChange, CellName, CellRuns, Comparison, GroupChange, Health, Settings, Side, Tests,
 };
 use super::pairing::{BackendPair, Paired, pair};
-use super::worker::{MetricPair, Pair, Worker};
-use super::{ALPHA, CompareError};
-use crate::stats::{Interval, effect_size, geometric_mean, holm};
+use super::verdicts::{groups, metrics};
+use super::worker::{Pair, Worker};
+use crate::stats::geometric_mean;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -27,18 +29,19 @@ impl Comparison {
         let paired = pair(before, after, named)?;
         let environment = environment::differences(before, second, &paired.backends);
         let workers = workers(before, second, &paired);
-        let mut cells = judged(&workers, settings);
+        let (mut cells, mut groups, tests) = judged(&workers, settings);
         let order = Order::of(before);
         cells.sort_by(|a, b| order.key(&a.cell).cmp(&order.key(&b.cell)));
-        let tests = cells.iter().flat_map(|cell| &cell.metrics).filter(|metric| metric.p.is_some()).count();
+        groups.sort_by(|a, b| order.group(a).cmp(&order.group(b)));
         let backends = backends(&cells, &paired.backends);
         Ok(Self {
             before: side(before),
             after: side(second),
             notes: notes(before, second, &workers, &cells, &environment),
             environment,
-            failures: failures(&cells, settings),
+            failures: failures(&groups, &cells, settings),
             cells,
+            groups,
             new: paired.new.into_iter().cloned().collect(),
             gone: paired.gone.into_iter().cloned().collect(),
             backends,
@@ -83,61 +86,24 @@ fn workers<'a>(before: &Folder, after: &Folder, paired: &Paired<'a>) -> Vec<Work
     groups.into_iter().map(worker).collect()
 }
 
-/// Every cell with all p-values adjusted together.
-fn judged(workers: &[Worker<'_>], settings: Settings) -> Vec<CellChange> {
-    let pairs: Vec<(&Worker<'_>, &Pair<'_>)> =
-        workers.iter().flat_map(|worker| worker.pairs.iter().map(move |pair| (worker, pair))).collect();
-    let found: Vec<Vec<Option<Evidence>>> = pairs
-        .iter()
-        .map(|(worker, pair)| {
-            let of = |metric: &MetricPair| Some(evidence(worker, metric.metric, metric.samples.as_ref()?));
-            pair.metrics.iter().map(of).collect()
-        })
-        .collect();
-    let p: Vec<f64> = found.iter().flatten().flatten().map(|evidence| evidence.p).collect();
-    let mut adjusted = holm(&p).into_iter();
-    let mut cells = Vec::with_capacity(pairs.len());
-    for ((_, pair), found) in pairs.into_iter().zip(found) {
-        let metrics = pair.metrics.iter().zip(found).map(|(metric, evidence)| {
-            let evidence = evidence.map(|evidence| (evidence, adjusted.next().unwrap_or(1.0)));
-            metric_change(metric, evidence, settings)
-        });
-        cells.push(cell_change(pair, metrics.collect()));
+/// Every cell, and every worker as a whole and by call.
+fn judged(workers: &[Worker<'_>], settings: Settings) -> (Vec<CellChange>, Vec<GroupChange>, Tests) {
+    let (mut cells, mut all) = (Vec::new(), Vec::new());
+    let findings = findings(workers);
+    for (worker, found) in workers.iter().zip(&findings) {
+        let groups = groups(worker, found, settings);
+        let level = found.level.as_ref().map(|(level, _)| level);
+        for (pair, cell) in worker.pairs.iter().zip(&found.cells) {
+            cells.push(cell_change(pair, metrics(pair, level, cell.as_ref(), &groups, settings)));
+        }
+        all.extend(groups);
     }
-    cells
-}
-
-fn metric_change(of: &MetricPair, found: Option<(Evidence, f64)>, settings: Settings) -> MetricChange {
-    let (before, after) = of.summaries;
-    let means = before.mean.zip(after.mean).filter(|(before, _)| *before > 0.0);
-    let siblings = found.and_then(|(evidence, _)| evidence.siblings);
-    MetricChange {
-        metric: of.metric,
-        before,
-        after,
-        change: means.map(|(before, after)| after / before - 1.0),
-        change_ci95: found.and_then(|(evidence, _)| as_shares(&evidence.level)),
-        beyond_siblings: siblings.map(|of| SiblingChange { change: of.ratio - 1.0, ci95: as_shares(&of) }),
-        test: found.map(|(evidence, _)| evidence.test),
-        p: found.map(|(evidence, _)| evidence.p),
-        p_adjusted: found.map(|(_, p)| p),
-        effect: effect_size(&after, &before),
-        verdict: found.map_or(Verdict::TooFewRuns, |(evidence, p)| verdict(&evidence, p, settings)),
-    }
-}
-
-fn as_shares(estimate: &Estimate) -> Option<Interval> {
-    let Interval { low, high } = estimate.ci95?;
-    Some(Interval { low: low - 1.0, high: high - 1.0 }).filter(|of| of.low.is_finite() && of.high.is_finite())
-}
-
-fn verdict(evidence: &Evidence, p_adjusted: f64, settings: Settings) -> Verdict {
-    let size = evidence.size();
-    if p_adjusted < ALPHA && size.abs() >= settings.threshold {
-        return if size > 0.0 { Verdict::Slower } else { Verdict::Faster };
-    }
-    let within = |of: Interval| of.low >= -settings.threshold && of.high <= settings.threshold;
-    if as_shares(&evidence.level).is_some_and(within) { Verdict::Equivalent } else { Verdict::NoChangeShown }
+    let tests = Tests {
+        workers: findings.iter().filter(|found| found.level.is_some()).count(),
+        calls: findings.iter().map(|found| found.calls.len()).sum(),
+        cells: findings.iter().flat_map(|found| &found.cells).flatten().count(),
+    };
+    (cells, all, tests)
 }
 
 fn cell_change(pair: &Pair<'_>, metrics: Vec<MetricChange>) -> CellChange {
@@ -167,45 +133,6 @@ fn runs(cell: &Cell) -> CellRuns {
         ok: cell.recorded - degraded,
         degraded: cell.degraded.clone(),
         message: cell.message.clone(),
-    }
-}
-
-fn failures(cells: &[CellChange], settings: Settings) -> Vec<Failure> {
-    let mut failures = Vec::new();
-    for cell in cells {
-        let mut fail = |kind| failures.push(Failure { cell: cell.cell.clone(), kind });
-        if cell.health == Health::NewlyDegraded {
-            fail(FailureKind::NewlyDegraded { runs: cell.after.degraded.values().sum() });
-        }
-        for metric in cell.metrics.iter().filter(|metric| metric.verdict == Verdict::Slower) {
-            if let Some(change) = metric.change.filter(|_| metric.size() > settings.fail_above) {
-                fail(FailureKind::Slower { metric: metric.metric, change });
-            }
-        }
-    }
-    failures
-}
-
-impl Evidence {
-    /// What is claimed, as a share.
-    fn size(&self) -> f64 {
-        claimed(self.test, self.level.ratio - 1.0, self.siblings.map(|found| found.ratio - 1.0))
-    }
-}
-
-impl MetricChange {
-    /// What is claimed, as a share; 0 where nothing is.
-    fn size(&self) -> f64 {
-        let (change, siblings) = (self.change.unwrap_or_default(), self.beyond_siblings.map(|of| of.change));
-        self.test.map_or(0.0, |test| claimed(test, change, siblings))
-    }
-}
-
-/// Where the other cells decide, the smaller of both estimates.
-fn claimed(test: ChangeTest, change: f64, siblings: Option<f64>) -> f64 {
-    match siblings {
-        Some(beyond) if test == ChangeTest::Siblings && beyond.abs() < change.abs() => beyond,
-        _ => change,
     }
 }
 
@@ -241,10 +168,19 @@ impl<'a> Order<'a> {
         Self { models: rank(models), backends: rank(folder.backends()) }
     }
 
+    fn group<'c>(&self, group: &'c GroupChange) -> impl Ord + use<'c> {
+        let call = group.call.map(|call| (call.mode, Reverse(call.use_cache)));
+        let model = (rank(&self.models, &group.model), &group.model);
+        (model, rank(&self.backends, &group.backend), &group.backend, call)
+    }
+
     fn key<'c>(&self, cell: &'c CellName) -> impl Ord + use<'c> {
-        let rank = |of: &HashMap<&str, usize>, name: &str| of.get(name).copied().unwrap_or(usize::MAX);
         let call = (cell.call.mode, Reverse(cell.call.use_cache));
         let model = (rank(&self.models, &cell.model), &cell.model);
         (model, call, &cell.scenario, rank(&self.backends, &cell.backend), &cell.backend)
     }
+}
+
+fn rank(of: &HashMap<&str, usize>, name: &str) -> usize {
+    of.get(name).copied().unwrap_or(usize::MAX)
 }

@@ -1,9 +1,12 @@
 //! A comparison for a pull request: the verdict, what changed, and the rest folded away.
 
 use super::metric::MetricChange;
-use super::outcome::{CellChange, CellName, Compared, Comparison, Environment, Health, Settings};
+use super::outcome::{
+    CellChange, CellName, Compared, Comparison, Environment, GroupChange, Health, Settings,
+};
 use super::words::{
-    self, METHOD, change, effect, has_mark, headline, interval, known, lost, mean, p, verdict, with_health,
+    self, beyond, change, effect, fastest, group_call, group_test, headline, known, lost, mean, method,
+    signed, verdict, with_health,
 };
 use crate::report::figure::ratio;
 use crate::text::{clipped, markdown as escaped};
@@ -34,6 +37,7 @@ fn section(of: &Comparison, settings: Settings) -> String {
     if !of.failures.is_empty() {
         text.push('\n');
     }
+    text.push_str(&groups(of.groups.iter().filter(|group| group.verdict.is_change())));
     text.push_str(&changed(of, settings));
     text.push_str(&health(of));
     text.push_str(&names("New", &of.new));
@@ -41,6 +45,7 @@ fn section(of: &Comparison, settings: Settings) -> String {
     let differences = of.environment.differences.len();
     text.push_str(&folded(&format!("Environment: {differences} differences"), &environment(&of.environment)));
     text.push_str(&folded(&format!("All {} cells", of.cells.len()), &all(of, settings)));
+    text.push_str(&folded(&format!("All {} workers and calls", of.groups.len()), &groups(of.groups.iter())));
     text.push_str(&folded("Backends, pooled over their cells", &backends(of)));
     text
 }
@@ -72,8 +77,8 @@ const HEADER: [&str; 11] = [
     "before, ms (n)",
     "after, ms (n)",
     "change",
-    "95% interval",
-    "p (Holm), test",
+    "fastest run (95% interval)",
+    "beyond its worker's others, Holm",
     "verdict",
 ];
 
@@ -83,7 +88,7 @@ fn changed(of: &Comparison, settings: Settings) -> String {
         .filter(|(_, metric)| metric.verdict.is_change())
         .map(|(cell, metric)| row(cell, metric, settings))
         .collect();
-    if rows.is_empty() { String::new() } else { table(&HEADER, 5, &rows) + &mark(of) }
+    table(&HEADER, 5, &rows)
 }
 
 fn all(of: &Comparison, settings: Settings) -> String {
@@ -99,11 +104,33 @@ fn all(of: &Comparison, settings: Settings) -> String {
             row
         })
         .collect();
-    format!("{}{}{METHOD} ({}).\n\n", table(&header, 5, &rows), mark(of), of.tests)
+    format!("{}{}.\n\n", table(&header, 5, &rows), method(of))
 }
 
-fn mark(of: &Comparison) -> String {
-    if has_mark(of) { format!("{}\n\n", words::MARK) } else { String::new() }
+/// Workers and their calls.
+fn groups<'a>(groups: impl Iterator<Item = &'a GroupChange>) -> String {
+    let row = |of: &GroupChange| {
+        let verdict = of.verdict.name();
+        vec![
+            escaped(&of.model),
+            backend(&of.backend, of.backend_after.as_deref()),
+            group_call(of),
+            of.cells.to_string(),
+            signed(of.change),
+            group_test(of),
+            if of.verdict.is_change() { format!("**{verdict}**") } else { verdict.into() },
+        ]
+    };
+    let header = [
+        "model",
+        "backend",
+        "call",
+        "cells",
+        "fastest run",
+        "tested: change (95% interval), Holm",
+        "verdict",
+    ];
+    table(&header, 3, &groups.map(row).collect::<Vec<_>>())
 }
 
 fn row(cell: &CellChange, metric: &MetricChange, settings: Settings) -> Vec<String> {
@@ -117,8 +144,8 @@ fn row(cell: &CellChange, metric: &MetricChange, settings: Settings) -> Vec<Stri
         mean(&metric.before),
         mean(&metric.after),
         change(metric),
-        interval(metric),
-        p(metric),
+        fastest(metric),
+        beyond(metric),
         if metric.verdict.is_change() { format!("**{verdict}**") } else { verdict },
     ]
 }

@@ -58,47 +58,59 @@ pub struct MetricChange {
     pub after: Summary,
     /// Mean after over mean before, less 1; none without both.
     pub change: Option<f64>,
-    /// Its 95% interval, the level of the workers included; none with too few runs.
-    pub change_ci95: Option<Interval>,
-    /// What it changed by beyond the other cells of its worker; none with fewer than three of them.
+    /// Of the fastest runs, which the tests see; none with too few runs.
+    pub fastest: Option<FastestChange>,
+    /// What the cell changed by beyond the other cells of its worker; of latency, with three of them or more.
     pub beyond_siblings: Option<SiblingChange>,
-    /// The test that decides; none with too few runs.
-    pub test: Option<ChangeTest>,
-    /// Its p, two-sided; doubled where the smaller of two tests' was taken.
-    pub p: Option<f64>,
-    /// By Holm, over all tests of the comparison.
-    pub p_adjusted: Option<f64>,
     /// After less before in units of the runs' standard deviation.
     pub effect: Option<EffectSize>,
+    /// What a claim rests on; none without one.
+    pub basis: Option<Basis>,
     /// In a word.
     pub verdict: Verdict,
 }
 
-/// A change against the other cells of the same worker.
+/// A change of the fastest of equally many runs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
-pub struct SiblingChange {
-    /// The cell's ratio of means over the median one of the others, less 1.
+pub struct FastestChange {
+    /// After over before, less 1.
     pub change: f64,
-    /// Its 95% interval.
+    /// Its 95% interval, the level of the workers included.
     pub ci95: Option<Interval>,
 }
 
-/// How a change was tested.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ChangeTest {
-    /// After against before, with the level of each worker as uncertain as a single run.
-    Level,
-    /// Against what the other cells of the worker changed by.
-    Siblings,
+/// A change against the other cells of the same worker, by fastest runs, with its test.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct SiblingChange {
+    /// The cell's ratio over the median one of the others, less 1.
+    pub change: f64,
+    /// Its 95% interval.
+    pub ci95: Option<Interval>,
+    /// Two-sided.
+    pub p: f64,
+    /// By Holm, over all cells of the comparison.
+    pub p_adjusted: f64,
 }
 
-impl ChangeTest {
-    /// As reports name it, beside each p.
+/// Which test a cell's claim rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Its own, against the other cells of its worker.
+    Cell,
+    /// All cells of its call, against the worker's other calls.
+    Call,
+    /// All cells of its worker.
+    Worker,
+}
+
+impl Basis {
+    /// As reports name it, beside a verdict.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Level => "level t",
-            Self::Siblings => "sibling t",
+            Self::Cell => "by itself",
+            Self::Call => "with its call",
+            Self::Worker => "with its worker",
         }
     }
 }
@@ -117,6 +129,8 @@ pub enum Verdict {
     NoChangeShown,
     /// Fewer than two ok runs on a side.
     TooFewRuns,
+    /// Latency alone is tested: the fewer tests, the smaller the changes they find.
+    NotTested,
 }
 
 impl Verdict {
@@ -128,6 +142,7 @@ impl Verdict {
             Self::Equivalent => "equivalent",
             Self::NoChangeShown => "no change shown",
             Self::TooFewRuns => "too few runs",
+            Self::NotTested => "not tested",
         }
     }
 

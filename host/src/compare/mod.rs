@@ -1,21 +1,26 @@
 //! The same cells before and after: another runtime version, another machine, another build.
 //!
 //! Cells of two run folders are paired by what they measure; what differs around them is listed first; each pair's change
-//! is tested, with all tests of the comparison held to one family-wise rate, and what is new, gone, newly degraded or no
-//! longer so is named. [`change`] says how a change is told from noise. Degraded runs take part in no figure.
+//! is tested, and what is new, gone, newly degraded or no longer so is named. A change is told from noise by latency, in
+//! three steps that share one family-wise rate: workers as a whole ([`level`]), then calls and single cells against the
+//! rest of their worker ([`contrast`]). Degraded runs take part in no figure.
 
 mod cells;
-mod change;
+mod contrast;
 mod environment;
+mod failures;
+mod families;
 mod judge;
+mod level;
 mod markdown;
 mod metric;
 mod notes;
 mod outcome;
 mod pairing;
 mod sample;
-mod siblings;
+mod shift;
 mod terminal;
+mod verdicts;
 mod words;
 mod worker;
 
@@ -23,20 +28,17 @@ mod worker;
 mod tests;
 
 pub use markdown::markdown;
-pub use metric::{ChangeTest, Metric, MetricChange, SiblingChange, Verdict};
+pub use metric::{Basis, FastestChange, Metric, MetricChange, SiblingChange, Verdict};
 pub use outcome::{
     BackendChange, CellChange, CellName, CellRuns, Compared, Comparison, Difference, Environment, Failure,
-    FailureKind, Health, SCHEMA, Settings, Side,
+    GroupChange, Health, SCHEMA, Settings, Side, Tests,
 };
 pub use pairing::BackendPair;
-pub use terminal::terminal;
+pub use terminal::{Listed, terminal};
 
 use crate::store::StoreError;
 use cells::Folder;
 use std::path::{Path, PathBuf};
-
-/// The chance of one or more false claims in a comparison of two runs of the same.
-pub const ALPHA: f64 = 0.05;
 
 /// Why run folders cannot be compared.
 #[derive(Debug, thiserror::Error)]

@@ -50,9 +50,9 @@ fn folder(of: &Folder) -> Vec<String> {
 
 /// A worker whose share of the processor changed.
 fn share(worker: &Worker<'_>) -> Option<String> {
-    let (before, after) = worker.shares?;
+    let (before, after) = worker.cores?;
     let first = worker.pairs.first()?;
-    if worker.share_change().abs() < SHARE_WORTH_SAYING {
+    if worker.cores_change().abs() < SHARE_WORTH_SAYING {
         return None;
     }
     let name = format!("{} on {}", one_line(&first.before.name.model), one_line(&first.before.name.backend));
@@ -70,7 +70,7 @@ fn alike(workers: &[Worker<'_>], environment: &Environment) -> Option<String> {
     let mut backends: Vec<&String> = backends.collect();
     backends.sort();
     backends.dedup();
-    let levels: Vec<f64> = workers.iter().filter_map(Worker::level).collect();
+    let levels: Vec<f64> = workers.iter().filter_map(Worker::change).collect();
     let least = levels.iter().copied().fold(f64::INFINITY, f64::min);
     let most = levels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let one_way = least > 0.0 || most < 0.0;

@@ -1,8 +1,9 @@
 //! What a comparison says, as `--json` prints it. Shares are fractions: 0.05 is 5%.
 
-use super::metric::{Metric, MetricChange};
+use super::metric::{MetricChange, Verdict};
 use crate::analysis::{Call, Scenario};
 use crate::record::DegradedKind;
+use crate::stats::Interval;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -51,8 +52,10 @@ pub struct Comparison {
     pub gone: Vec<CellName>,
     /// Backends over all their cells.
     pub backends: Vec<BackendChange>,
-    /// Tests made: the family over which `p_adjusted` is adjusted.
-    pub tests: usize,
+    /// Workers, each as a whole and by call.
+    pub groups: Vec<GroupChange>,
+    /// Tests made.
+    pub tests: Tests,
     /// What makes the exit code 1.
     pub failures: Vec<Failure>,
 }
@@ -168,28 +171,72 @@ pub struct BackendChange {
     pub slower: usize,
 }
 
-/// One reason for exit code 1.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Failure {
-    /// Where.
-    pub cell: CellName,
-    /// Why.
-    pub kind: FailureKind,
+/// How many tests were made of each kind: each kind is a family over which its p-values are adjusted by Holm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Tests {
+    /// Workers as a whole.
+    pub workers: usize,
+    /// Calls of a worker against its others.
+    pub calls: usize,
+    /// Cells against the others of their worker.
+    pub cells: usize,
 }
 
-/// Why a cell fails a comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+/// The latencies of a model on a backend, or those of one of its calls.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct GroupChange {
+    /// The model.
+    pub model: String,
+    /// The backend's name in the first folder.
+    pub backend: String,
+    /// Its name in the second, where that is another.
+    pub backend_after: Option<String>,
+    /// Which call, tested against the worker's others; none is the whole worker, tested as such.
+    pub call: Option<Call>,
+    /// Cells with enough runs.
+    pub cells: usize,
+    /// Geometric mean of the cells' ratios of fastest runs, less 1.
+    pub change: f64,
+    /// What is tested: for a worker the change, for a call that beyond the others.
+    pub tested: f64,
+    /// The 95% interval of `tested`.
+    pub ci95: Option<Interval>,
+    /// Two-sided.
+    pub p: f64,
+    /// By Holm, over all workers or all calls of the comparison.
+    pub p_adjusted: f64,
+    /// In a word.
+    pub verdict: Verdict,
+}
+
+/// One reason for exit code 1.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum FailureKind {
-    /// A metric is slower by more than `fail_above`.
+pub enum Failure {
+    /// The cells of a worker, or of one of its calls, are slower by more than `fail_above`.
+    GroupSlower {
+        /// The model.
+        model: String,
+        /// The backend.
+        backend: String,
+        /// None is the whole worker.
+        call: Option<Call>,
+        /// Geometric mean of the ratios, less 1.
+        change: f64,
+        /// Cells.
+        cells: usize,
+    },
+    /// A cell's latency is slower by more than `fail_above`, and than a failing group explains.
     Slower {
         /// Which.
-        metric: Metric,
+        cell: CellName,
         /// Mean after over mean before, less 1.
         change: f64,
     },
     /// Degraded runs where there were none.
     NewlyDegraded {
+        /// Which.
+        cell: CellName,
         /// How many.
         runs: u64,
     },

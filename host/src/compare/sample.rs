@@ -1,80 +1,91 @@
-//! One metric of one cell in one folder, as the tests need it: relative to its mean.
+//! One metric of one cell in one folder, as the tests see it: by its fastest run.
+//!
+//! Whatever else a machine does only adds time to a run, so the fastest run says most of the program and least of the
+//! machine; means and intervals over all runs stay in the tables.
 
 use super::cells::Run;
-use crate::stats::{Summary, summary};
+use crate::stats::quantile;
 
-/// Mean and spread of one metric's values.
+/// Makes a median absolute deviation estimate a standard deviation.
+pub(super) const MAD_TO_SD: f64 = 1.482_602_218_505_602;
+/// The standard deviation of the least of n normal values over the median's mean distance from it, times the root of
+/// n - 1: within a fifth of this for n from 2 to 30.
+const LEAST_TO_GAP: f64 = 1.2;
+/// More runs are not held to tell more: those of one round and one minute are not independent.
+const MOST_RUNS: usize = 5;
+
+/// One metric's values, as logarithms.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
-    pub(super) summary: Summary,
-    pub(super) mean: f64,
-    /// Squared coefficient of variation of single runs, rounds taken together.
-    pub(super) variance: f64,
-    /// Its degrees of freedom, n - 1.
-    pub(super) df: f64,
-    /// Squared coefficient of variation of the means of rounds, over the number of rounds; none of one round.
-    between_rounds: Option<f64>,
+    pub(super) fastest: f64,
+    /// Cores that the fastest run used; none without a counter.
+    pub(super) cores: Option<f64>,
+    /// Squared standard error of `fastest`, from its distance to the median.
+    pub(super) error: f64,
+    /// Standard deviation of single runs, from the median absolute deviation.
+    pub(super) spread: f64,
 }
 
 impl Sample {
-    /// None where fewer than two runs have the metric.
-    pub(super) fn of(runs: &[Run], metric: fn(&Run) -> Option<f64>) -> (Summary, Option<Self>) {
-        let values: Vec<f64> = runs.iter().filter_map(metric).collect();
-        let of_all = summary(&values);
-        let sample = of_all.mean.zip(of_all.sd).filter(|(mean, _)| *mean > 0.0).map(|(mean, sd)| Self {
-            summary: of_all,
-            mean,
-            variance: (sd / mean).powi(2),
-            df: of_all.n as f64 - 1.0,
-            between_rounds: between_rounds(runs, metric, mean),
-        });
-        (of_all, sample)
-    }
-
-    /// Squared relative standard error of the mean, and its degrees of freedom. Single runs have the variance `moderated`
-    /// towards that of the worker's other cells; where the means of rounds say more, they count: runs of one round are
-    /// not independent of each other.
-    pub(super) fn error(&self, pool: Pool) -> (f64, f64) {
-        let (variance, df) = self.moderated(pool);
-        let of_runs = variance / self.summary.n as f64;
-        (of_runs.max(self.between_rounds.unwrap_or(0.0)), df)
-    }
-
-    /// Smyth, "Linear Models and Empirical Bayes Methods for Assessing Differential Expression in Microarray Experiments",
-    /// Statistical Applications in Genetics and Molecular Biology 3 (2004), equation 3, with the prior's degrees of
-    /// freedom set rather than estimated, and never more than the other cells have.
-    fn moderated(&self, pool: Pool) -> (f64, f64) {
-        const PRIOR: f64 = 4.0;
-        let prior = PRIOR.min(pool.df - self.df).max(0.0);
-        let df = prior + self.df;
-        ((prior * pool.variance + self.df * self.variance) / df, df)
+    /// Of the first `count` runs: of more runs the fastest is faster. None where fewer than two have the metric.
+    pub(super) fn of(runs: &[Run], metric: fn(&Run) -> Option<f64>, count: usize) -> Option<Self> {
+        let taken: Vec<(f64, &Run)> =
+            runs.iter().filter_map(|run| Some((metric(run)?.ln(), run))).take(count).collect();
+        let (fastest, run) = taken.iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
+        let values: Vec<f64> = taken.iter().map(|(value, _)| *value).collect();
+        let median = quantile(&values, 0.5)?;
+        let deviations: Vec<f64> = values.iter().map(|value| (value - median).abs()).collect();
+        let known = values.len().min(MOST_RUNS).checked_sub(1).filter(|known| *known > 0)?;
+        Some(Self {
+            fastest: *fastest,
+            cores: run.cpu.map(|cpu| (cpu / run.latency).ln()),
+            error: (LEAST_TO_GAP * (median - fastest)).powi(2) / known as f64,
+            spread: quantile(&deviations, 0.5)? * MAD_TO_SD,
+        })
     }
 }
 
-fn between_rounds(runs: &[Run], metric: fn(&Run) -> Option<f64>, mean: f64) -> Option<f64> {
-    let mut rounds: Vec<(u32, Vec<f64>)> = Vec::new();
-    for run in runs {
-        let Some(value) = metric(run) else { continue };
-        match rounds.iter_mut().find(|(round, _)| *round == run.round) {
-            Some((_, values)) => values.push(value),
-            None => rounds.push((run.round, vec![value])),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(times: &[f64]) -> Vec<Run> {
+        times.iter().map(|ms| Run { latency: *ms, ttft: None, tpot: None, cpu: Some(ms * 2.0) }).collect()
+    }
+
+    #[test]
+    fn the_fastest_of_the_first_runs_and_its_error() {
+        let of = |times: &[f64], count| Sample::of(&runs(times), |run| Some(run.latency), count);
+        let all = of(&[4.0, 2.0, 8.0, 1.0], 3).unwrap();
+        assert_eq!(all.fastest, 2.0f64.ln(), "of the first three");
+        assert!((all.error - (1.2 * 2.0f64.ln()).powi(2) / 2.0).abs() < 1e-12, "{all:?}");
+        assert!((all.spread - 2.0f64.ln() * MAD_TO_SD).abs() < 1e-12, "{all:?}");
+        assert!((all.cores.unwrap() - 2.0f64.ln()).abs() < 1e-12, "{all:?}");
+        assert!(of(&[4.0, 2.0], 1).is_none() && of(&[], 5).is_none());
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_least_of_normal_values() {
+        use rand::SeedableRng;
+        let mut seeded = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(1);
+        for n in [3, 5] {
+            let samples: Vec<Sample> = (0..4000)
+                .map(|_| {
+                    let times: Vec<f64> =
+                        (0..n).map(|_| 100.0 * (0.01 * normal(&mut seeded)).exp()).collect();
+                    Sample::of(&runs(&times), |run| Some(run.latency), n).unwrap()
+                })
+                .collect();
+            let middle = samples.iter().map(|of| of.fastest).sum::<f64>() / 4000.0;
+            let truth = samples.iter().map(|of| (of.fastest - middle).powi(2)).sum::<f64>() / 4000.0;
+            let said = samples.iter().map(|of| of.error).sum::<f64>() / 4000.0;
+            assert!((0.8..2.0).contains(&(said / truth)), "{n}: {said} for {truth}");
         }
     }
-    let means: Vec<f64> = rounds.iter().filter_map(|(_, values)| summary(values).mean).collect();
-    Some((summary(&means).sd? / mean).powi(2) / means.len() as f64)
-}
 
-/// The variance of single runs, over the cells of one worker.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Pool {
-    /// Squared coefficient of variation, weighted by degrees of freedom.
-    pub(super) variance: f64,
-    pub(super) df: f64,
-}
-
-impl Pool {
-    pub(super) fn of<'a>(samples: impl Iterator<Item = &'a Sample>) -> Self {
-        let (sum, df) = samples.fold((0.0, 0.0), |(sum, df), s| (sum + s.variance * s.df, df + s.df));
-        if df > 0.0 { Self { variance: sum / df, df } } else { Self::default() }
+    /// The sum of twelve uniform values is normal enough here.
+    fn normal(seeded: &mut rand_xoshiro::Xoshiro256PlusPlus) -> f64 {
+        use rand::RngExt;
+        (0..12).map(|_| seeded.random::<f64>()).sum::<f64>() - 6.0
     }
 }

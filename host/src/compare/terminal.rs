@@ -1,8 +1,11 @@
 //! A comparison on a terminal, or in a file or pipe.
 
-use super::outcome::{CellChange, CellName, Compared, Comparison, Environment, Health, Settings};
+use super::outcome::{
+    CellChange, CellName, Compared, Comparison, Environment, GroupChange, Health, Settings,
+};
 use super::words::{
-    self, METHOD, change, effect, has_mark, headline, interval, known, lost, mean, p, verdict, with_health,
+    self, beyond, change, effect, fastest, group_call, group_test, headline, is_claim, known, lost, mean,
+    method, signed, verdict, with_health,
 };
 use crate::report::{Layout, figure::ratio};
 use crate::text::{clipped, one_line};
@@ -12,13 +15,22 @@ use comfy_table::{CellAlignment, Table};
 const VALUE_LIMIT: usize = 60;
 const MESSAGE_LIMIT: usize = 160;
 
+/// Which cells and groups a terminal shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// Those that changed.
+    Changed,
+    /// All.
+    All,
+}
+
 /// Every comparison.
-pub fn terminal(compared: &Compared, layout: Layout) -> String {
-    let of = |comparison: &Comparison| section(comparison, compared.settings, layout);
+pub fn terminal(compared: &Compared, layout: Layout, listed: Listed) -> String {
+    let of = |comparison: &Comparison| section(comparison, compared.settings, layout, listed);
     compared.comparisons.iter().map(of).collect::<Vec<_>>().join("\n\n")
 }
 
-fn section(of: &Comparison, settings: Settings, layout: Layout) -> String {
+fn section(of: &Comparison, settings: Settings, layout: Layout, listed: Listed) -> String {
     let (before, after) = (one_line(&of.before.folder), one_line(&of.after.folder));
     let mut text = format!("{before} -> {after}: {}\n", headline(of, settings));
     for warning in &of.environment.warnings {
@@ -28,20 +40,8 @@ fn section(of: &Comparison, settings: Settings, layout: Layout) -> String {
     for note in &of.notes {
         text.push_str(&format!("note: {}\n", one_line(note)));
     }
-    for cells in of.cells.chunk_by(|a, b| a.cell.model == b.cell.model && a.cell.call == b.cell.call) {
-        if let Some(first) = cells.first() {
-            text.push_str(&format!("\n{}, {}\n", one_line(&first.cell.model), first.cell.call));
-            text.push_str(&print(&changes(cells, settings, layout)));
-        }
-    }
-    text.push_str(&format!(
-        "\nmean ms (n); change of the mean with its 95% interval; g: Hedges' g; {METHOD} ({}",
-        of.tests
-    ));
-    text.push_str(")\n");
-    if has_mark(of) {
-        text.push_str(&format!("{}\n", words::MARK));
-    }
+    text.push_str(&groups(of, layout, listed));
+    text.push_str(&cells(of, settings, layout, listed));
     text.push_str(&backends(of, layout));
     text.push_str(&health(of));
     text.push_str(&names("new", &of.new));
@@ -71,40 +71,94 @@ fn environment(of: &Environment, layout: Layout) -> String {
     format!("\n{}", print(&table))
 }
 
-fn changes(cells: &[CellChange], settings: Settings, layout: Layout) -> Table {
+/// Workers and their calls.
+fn groups(of: &Comparison, layout: Layout, listed: Listed) -> String {
+    let shown = |group: &&GroupChange| listed == Listed::All || group.verdict.is_change();
     let mut table = layout.table();
     table.set_header([
-        "scenario",
-        "backend",
-        "metric",
-        "before",
-        "after",
-        "change",
-        "95% interval",
-        "p (Holm)",
-        "g",
+        "worker",
+        "call",
+        "cells",
+        "fastest run",
+        "tested: change, 95% interval, Holm",
         "verdict",
     ]);
+    for group in of.groups.iter().filter(shown) {
+        let after = group.backend_after.as_ref().map_or(String::new(), |after| format!(" -> {after}"));
+        table.add_row([
+            one_line(&format!("{}{after} on {}", group.backend, group.model)),
+            group_call(group),
+            group.cells.to_string(),
+            signed(group.change),
+            group_test(group),
+            group.verdict.name().into(),
+        ]);
+    }
+    if table.is_empty() {
+        return String::new();
+    }
+    for column in table.column_iter_mut().skip(2).take(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("\n{}", print(&table))
+}
+
+/// Tables by model and call, what they show, and how many they leave out.
+fn cells(of: &Comparison, settings: Settings, layout: Layout, listed: Listed) -> String {
+    let shown: Vec<&CellChange> =
+        of.cells.iter().filter(|cell| listed == Listed::All || is_claim(cell)).collect();
+    let mut text = String::new();
+    for cells in shown.chunk_by(|a, b| a.cell.model == b.cell.model && a.cell.call == b.cell.call) {
+        if let Some(first) = cells.first() {
+            text.push_str(&format!("\n{}, {}\n", one_line(&first.cell.model), first.cell.call));
+            text.push_str(&print(&changes(cells, settings, layout, listed)));
+        }
+    }
+    if !shown.is_empty() {
+        text.push_str(&format!(
+            "\nmean ms (n) and its change, that of the fastest run with its 95% interval; g: Hedges' g; {}\n",
+            method(of)
+        ));
+    }
+    match of.cells.len() - shown.len() {
+        0 => {}
+        1 => text.push_str("\n1 cell shows no change (--all lists it)\n"),
+        hidden => text.push_str(&format!("\n{hidden} cells show no change (--all lists them)\n")),
+    }
+    text
+}
+
+/// Of the changed cells only what was tested, so that a line holds it; of all cells every metric and figure.
+fn changes(cells: &[&CellChange], settings: Settings, layout: Layout, listed: Listed) -> Table {
+    let all = listed == Listed::All;
+    let mut table = layout.table();
+    let mut header = vec!["scenario", "backend", "before", "after", "change", "fastest run", "verdict"];
+    if all {
+        header.extend(["metric", "beyond its worker's others, Holm", "g"]);
+    }
+    table.set_header(header);
     for cell in cells {
         let scenario = format!("{} {}", one_line(&cell.cell.scenario.name), cell.cell.scenario.shape());
-        for (index, metric) in cell.metrics.iter().enumerate() {
+        let shown = cell.metrics.iter().filter(|metric| all || metric.verdict.is_change());
+        for (index, metric) in shown.enumerate() {
             let shown = index == 0 || layout == Layout::Plain;
             let named = |text: String| if shown { text } else { String::new() };
-            table.add_row([
+            let mut row = vec![
                 named(scenario.clone()),
                 named(backend(cell)),
-                metric.metric.name().into(),
                 mean(&metric.before),
                 mean(&metric.after),
                 change(metric),
-                interval(metric),
-                p(metric),
-                effect(metric),
+                fastest(metric),
                 verdict(metric, settings),
-            ]);
+            ];
+            if all {
+                row.extend([metric.metric.name().into(), beyond(metric), effect(metric)]);
+            }
+            table.add_row(row);
         }
     }
-    for column in table.column_iter_mut().skip(3).take(6) {
+    for column in table.column_iter_mut().skip(2).take(4) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table

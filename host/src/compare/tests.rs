@@ -76,6 +76,7 @@ fn verdicts(compared: &Compared) -> Vec<(String, &'static str)> {
 fn the_planted_cells_are_found_and_no_others() {
     let before = folder(&manifest(50), matrix(|_| 1.0));
     let none: [(String, &str); 0] = [];
+    let names = |of: &Compared| of.comparisons[0].failures.iter().map(Failure::to_string).collect::<Vec<_>>();
     assert_eq!(verdicts(&compared(&before, &folder(&manifest(50), matrix(|_| 1.0)))), none);
     assert_eq!(
         verdicts(&compared(&before, &folder(&manifest(50), matrix(|_| 1.015)))),
@@ -86,9 +87,44 @@ fn the_planted_cells_are_found_and_no_others() {
         let one = folder(&manifest(50), matrix(|prompt| if prompt == 24 { slower } else { 1.0 }));
         assert_eq!(verdicts(&compared(&before, &one)), [("ort 1x24 latency".to_string(), verdict)]);
     }
-    let all = compared(&before, &folder(&manifest(50), matrix(|_| 1.2)));
-    assert_eq!(verdicts(&all).len(), 4, "{:?}", verdicts(&all));
-    assert!(all.regressed && all.comparisons[0].failures.len() == 4);
+    let call = compared(&before, &folder(&manifest(50), matrix(|_| 1.2)));
+    assert_eq!(verdicts(&call).len(), 4, "{:?}", verdicts(&call));
+    let prefill = "ort on gpt2-5m, prefill: +20.0% over 4 cells";
+    assert_eq!(names(&call), ["ort on gpt2-5m: +15.7% over 5 cells", prefill]);
+}
+
+/// Every cell of `ort` slower by `factor`, and `other` by its own.
+fn slower_worker(factor: f64, other: f64) -> Vec<Record> {
+    let slow = |record: Record| {
+        let factor = if record.backend == "ort" { factor } else { other };
+        Record { latency_ms: record.latency_ms.map(|ms| ms * factor), ..record }
+    };
+    matrix(|_| 1.0).into_iter().map(slow).collect()
+}
+
+#[test]
+fn a_worker_is_found_as_a_whole_and_its_cells_with_it() {
+    let before = folder(&manifest(50), matrix(|_| 1.0));
+    for (factor, other, found, verdict) in [
+        (1.2, 1.0, 5, "slower"),
+        (1.0 / 1.2, 1.0, 5, "faster"),
+        (1.05, 1.0, 0, ""),
+        // All workers moved: none is a control for another, and more is wanted of each.
+        (1.1, 1.0, 5, "slower"),
+        (1.1, 1.1, 0, ""),
+        (1.4, 1.4, 10, "slower"),
+    ] {
+        let compared = compared(&before, &folder(&manifest(50), slower_worker(factor, other)));
+        let claims = verdicts(&compared);
+        assert_eq!(claims.len(), found, "{factor} {claims:?}");
+        assert!(claims.iter().all(|(_, of)| *of == verdict), "{factor} {claims:?}");
+        let groups = &compared.comparisons[0].groups;
+        let whole: Vec<&GroupChange> = groups.iter().filter(|group| group.verdict.is_change()).collect();
+        assert!(whole.len() == found / 5 && whole.iter().all(|group| group.call.is_none()), "{whole:?}");
+    }
+    let failed = compared(&before, &folder(&manifest(50), slower_worker(1.2, 1.0)));
+    let named: Vec<String> = failed.comparisons[0].failures.iter().map(Failure::to_string).collect();
+    assert_eq!(named, ["ort on gpt2-5m: +20.0% over 5 cells"]);
 }
 
 #[test]
@@ -104,7 +140,7 @@ fn one_cell_is_found_by_the_others_of_its_worker_where_the_whole_worker_moved() 
         .find(|cell| cell.cell.scenario.prompt_tokens == 24)
         .unwrap()
         .metrics[0];
-    assert_eq!(metric.test, Some(ChangeTest::Siblings));
+    assert_eq!(metric.basis, Some(Basis::Cell));
     let beyond = metric.beyond_siblings.unwrap();
     assert!((beyond.change - 0.1).abs() < 0.011 && beyond.ci95.unwrap().low > 0.05, "{metric:?}");
 }
@@ -151,10 +187,7 @@ fn what_is_new_gone_and_newly_degraded_is_named() {
     assert_eq!((found.new[0].scenario.prompt_tokens, found.gone[0].backend.as_str()), (24, "candle"));
     let health: Vec<Health> = found.cells.iter().map(|cell| cell.health).collect();
     assert_eq!(health, [Health::NewlyDegraded, Health::NoLongerDegraded]);
-    assert_eq!(
-        found.failures.iter().map(|failure| failure.kind).collect::<Vec<_>>(),
-        [FailureKind::NewlyDegraded { runs: 1 }]
-    );
+    assert_eq!(found.failures, [Failure::NewlyDegraded { cell: found.cells[0].cell.clone(), runs: 1 }]);
     assert_eq!((found.cells[0].metrics[0].after.n, found.before.ok, found.before.recorded), (4, 14, 15));
 }
 
@@ -171,9 +204,9 @@ fn too_few_runs_and_values_that_never_vary_have_an_answer() {
     };
     for (before, after, verdict) in [
         (&[2.0][..], &[2.0, 2.1][..], Verdict::TooFewRuns),
-        (&[2.0, 2.0], &[2.0, 2.0], Verdict::Equivalent),
+        (&[2.0, 2.0], &[2.0, 2.0], Verdict::NoChangeShown),
         (&[2.0, 2.0], &[2.5, 2.5], Verdict::Slower),
-        (&[2.0, 2.1], &[2.5, 2.4], Verdict::NoChangeShown),
+        (&[2.0, 2.5], &[2.6, 2.4], Verdict::NoChangeShown),
     ] {
         let found = compared(&times(before), &times(after));
         assert_eq!(found.comparisons[0].cells[0].metrics[0].verdict, verdict, "{before:?} {after:?}");
@@ -254,7 +287,7 @@ fn mixed() -> Compared {
 
 #[test]
 fn terminal_text() {
-    insta::assert_snapshot!(terminal(&mixed(), Layout::Plain));
+    insta::assert_snapshot!(terminal(&mixed(), Layout::Plain, Listed::Changed));
 }
 
 #[test]
@@ -265,9 +298,11 @@ fn markdown_text() {
 #[test]
 fn no_output_obeys_a_name_and_json_has_its_schema() {
     let found = mixed();
-    for text in
-        [terminal(&found, Layout::Terminal { width: 80 }), terminal(&found, Layout::Plain), markdown(&found)]
-    {
+    for text in [
+        terminal(&found, Layout::Terminal { width: 80 }, Listed::All),
+        terminal(&found, Layout::Plain, Listed::Changed),
+        markdown(&found),
+    ] {
         assert!(!text.contains('\u{1b}'), "{text}");
     }
     assert!(!markdown(&found).contains("<b>"));

@@ -1,17 +1,21 @@
 //! Figures and sentences that every output has alike.
 
-use super::metric::{ChangeTest, MetricChange, Verdict};
-use super::outcome::{CellChange, CellRuns, Comparison, Failure, FailureKind, Health, Settings};
+use super::metric::{MetricChange, SiblingChange, Verdict};
+use super::outcome::{CellChange, CellRuns, Comparison, Failure, GroupChange, Health, Settings, Tests};
 use crate::report::figure::{NONE, figure, p_value};
 use crate::stats::{Interval, Summary};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// How changes were told from noise, for every output.
-pub(super) const METHOD: &str = "level t: after against before, where the runs of one worker share a level that is held to \
-    vary between workers as much as a single run does within one, and by as much as its share of the processor changed; \
-    sibling t: against the median change of the worker's other cells (the smaller p of the two, doubled); p adjusted by \
-    Holm over all tests";
+pub(super) fn method(of: &Comparison) -> String {
+    let Tests { workers, calls, cells } = of.tests;
+    format!(
+        "latency alone is tested, by each cell's fastest run, for what else runs on a machine only adds time: {workers} \
+         workers as a whole (t with a level of their own, 2%), {calls} calls against their worker's others (1%), {cells} \
+         cells against the median of their worker's others (2%); p adjusted by Holm within each"
+    )
+}
 
 /// `12.3%`.
 pub(super) fn percent(share: f64) -> String {
@@ -33,34 +37,35 @@ pub(super) fn change(of: &MetricChange) -> String {
     of.change.map_or_else(|| NONE.into(), signed)
 }
 
-/// The interval of the change; of a claim that rests on the test against siblings, that one, marked as such.
-pub(super) fn interval(of: &MetricChange) -> String {
-    let text = |of: Interval| format!("{} to {}", signed(of.low), signed(of.high));
-    let siblings = of.beyond_siblings.and_then(|of| of.ci95).filter(|_| is_marked(of));
-    match siblings {
-        Some(ci95) => format!("{} †", text(ci95)),
-        None => of.change_ci95.map_or_else(|| NONE.into(), text),
-    }
+/// The change of the fastest run with its interval: `+12.0% (+8.0% to +16.2%)`.
+pub(super) fn fastest(of: &MetricChange) -> String {
+    of.fastest.map_or_else(|| NONE.into(), |of| format!("{}{}", signed(of.change), reach(of.ci95)))
 }
 
-fn is_marked(of: &MetricChange) -> bool {
-    of.verdict.is_change() && of.test == Some(ChangeTest::Siblings)
+fn reach(ci95: Option<Interval>) -> String {
+    ci95.map_or_else(String::new, |of| format!(" ({} to {})", signed(of.low), signed(of.high)))
 }
 
-/// Whether any interval bears the mark.
-pub(super) fn has_mark(comparison: &Comparison) -> bool {
-    comparison.cells.iter().flat_map(|cell| &cell.metrics).any(is_marked)
+/// What the cell changed by beyond the others of its worker, with its interval and adjusted p.
+pub(super) fn beyond(of: &MetricChange) -> String {
+    let text =
+        |of: SiblingChange| format!("{}{}, {}", signed(of.change), reach(of.ci95), p_value(of.p_adjusted));
+    of.beyond_siblings.map_or_else(|| NONE.into(), text)
 }
 
-/// What the mark means.
-pub(super) const MARK: &str = "† of the change beyond that of the worker's other cells";
+/// What a group's test says: `+20.1% (+10.0% to +31.2%), p 0.003`.
+pub(super) fn group_test(of: &GroupChange) -> String {
+    format!("{}{}, {}", signed(of.tested), reach(of.ci95), p_value(of.p_adjusted))
+}
 
-/// The adjusted p with its test: `0.003 level t`.
-pub(super) fn p(of: &MetricChange) -> String {
-    match of.p_adjusted.zip(of.test) {
-        Some((p, test)) => format!("{} {}", p_value(p), test.name()),
-        None => NONE.into(),
-    }
+/// A group's name, with its call or as a whole.
+pub(super) fn group_call(of: &GroupChange) -> String {
+    of.call.map_or_else(|| "all".into(), |call| call.to_string())
+}
+
+/// Whether a cell is worth a line of its own.
+pub(super) fn is_claim(cell: &CellChange) -> bool {
+    cell.metrics.iter().any(|metric| metric.verdict.is_change())
 }
 
 /// Hedges' g.
@@ -77,7 +82,10 @@ pub(super) fn mean(of: &Summary) -> String {
 pub(super) fn verdict(of: &MetricChange, settings: Settings) -> String {
     match of.verdict {
         Verdict::Equivalent => format!("equivalent within {}", percent(settings.threshold)),
-        other => other.name().into(),
+        other => match of.basis {
+            Some(basis) => format!("{} {}", other.name(), basis.name()),
+            None => other.name().into(),
+        },
     }
 }
 
@@ -98,12 +106,19 @@ pub(super) fn cell(of: &super::outcome::CellName, after: Option<&str>) -> String
 }
 
 impl fmt::Display for Failure {
-    /// Which cell, and why it fails.
+    /// Which cells, and why they fail.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", cell(&self.cell, None))?;
-        match self.kind {
-            FailureKind::Slower { metric, change } => write!(f, "{} {}", metric.name(), signed(change)),
-            FailureKind::NewlyDegraded { runs } => write!(f, "{runs} runs newly degraded"),
+        match self {
+            Self::GroupSlower { model, backend, call, change, cells } => {
+                let call = call.map_or_else(String::new, |call| format!(", {call}"));
+                write!(f, "{backend} on {model}{call}: {} over {cells} cells", signed(*change))
+            }
+            Self::Slower { cell: of, change } => {
+                write!(f, "{}: latency {}", cell(of, None), signed(*change))
+            }
+            Self::NewlyDegraded { cell: of, runs } => {
+                write!(f, "{}: {runs} runs newly degraded", cell(of, None))
+            }
         }
     }
 }
@@ -138,6 +153,7 @@ pub(super) fn headline(of: &Comparison, settings: Settings) -> String {
     let bound = percent(settings.fail_above);
     match of.failures.len() {
         0 => format!("no regression beyond {bound}; {text}"),
+        1 => format!("1 regression beyond {bound} or newly degraded; {text}"),
         n => format!("{n} regressions beyond {bound} or newly degraded; {text}"),
     }
 }

@@ -2,13 +2,13 @@
 
 use super::cells::Cell;
 use super::metric::Metric;
-use super::sample::{Pool, Sample};
-use super::siblings::Siblings;
-use crate::stats::Summary;
+use super::shift::{Shift, mean};
+use crate::analysis::Call;
+use crate::stats::{Summary, summary};
 
 /// A worker that had less than this share of one core (from 0 to its number of cores) was waiting, not computing, and
 /// what else ran on the processor does not explain its times.
-const BUSY: f64 = 0.5;
+const BUSY: f64 = 0.1;
 /// Most that competition is held to explain, as a factor.
 const MOST_COMPETITION: f64 = 4.0;
 
@@ -17,36 +17,31 @@ const MOST_COMPETITION: f64 = 4.0;
 pub(super) struct Pair<'a> {
     pub(super) before: &'a Cell,
     pub(super) after: &'a Cell,
+    /// Latency first.
     pub(super) metrics: Vec<MetricPair>,
 }
 
-/// One metric of one cell before and after. The samples are none where there are too few runs.
+/// One metric of one cell before and after.
 #[derive(Debug)]
 pub(super) struct MetricPair {
     pub(super) metric: Metric,
     pub(super) summaries: (Summary, Summary),
-    pub(super) samples: Option<(Sample, Sample)>,
+    /// None where there are too few runs.
+    pub(super) shift: Option<Shift>,
 }
 
 impl<'a> Pair<'a> {
     pub(super) fn new(before: &'a Cell, after: &'a Cell) -> Self {
         let metrics = Metric::of(before.name.call.mode).iter().map(|&metric| {
-            let (a, first) = Sample::of(&before.runs, metric.value());
-            let (b, second) = Sample::of(&after.runs, metric.value());
-            MetricPair { metric, summaries: (a, b), samples: first.zip(second) }
+            let values = |cell: &Cell| cell.runs.iter().filter_map(metric.value()).collect::<Vec<f64>>();
+            let summaries = (summary(&values(before)), summary(&values(after)));
+            MetricPair { metric, summaries, shift: Shift::of(&before.runs, &after.runs, metric.value()) }
         });
         Self { before, after, metrics: metrics.collect() }
     }
 
-    pub(super) fn metric(&self, metric: Metric) -> Option<&(Sample, Sample)> {
-        self.metrics.iter().find(|pair| pair.metric == metric)?.samples.as_ref()
-    }
-}
-
-impl MetricPair {
-    /// Mean after over mean before.
-    pub(super) fn ratio((before, after): &(Sample, Sample)) -> f64 {
-        after.mean / before.mean
+    pub(super) fn latency(&self) -> Option<&Shift> {
+        self.metrics.first()?.shift.as_ref()
     }
 }
 
@@ -54,57 +49,57 @@ impl MetricPair {
 #[derive(Debug)]
 pub(super) struct Worker<'a> {
     pub(super) pairs: Vec<Pair<'a>>,
-    /// Per metric, before and after.
-    pools: Vec<(Metric, [Pool; 2])>,
     /// Cores in use on average, before and after; none without a counter on both sides.
-    pub(super) shares: Option<(f64, f64)>,
-    /// Whether a smaller share of the processor can be competition: both sides were to use it alike.
-    pub(super) same_cpu_use: bool,
-    pub(super) siblings: Siblings,
+    pub(super) cores: Option<(f64, f64)>,
+    /// Whether a smaller share of the processor can be competition.
+    can_compete: bool,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(pairs: Vec<Pair<'a>>, same_cpu_use: bool) -> Self {
-        let pools: Vec<(Metric, [Pool; 2])> =
-            Metric::ALL.into_iter().map(|metric| (metric, pools(&pairs, metric))).collect();
-        let shares = share(pairs.iter().map(|p| p.before)).zip(share(pairs.iter().map(|p| p.after)));
-        let latency = pools.iter().find(|(metric, _)| *metric == Metric::Latency).map(|(_, pools)| *pools);
-        let siblings = Siblings::of(&pairs, latency.unwrap_or_default());
-        Self { pairs, pools, shares, same_cpu_use, siblings }
-    }
-
-    pub(super) fn pools(&self, metric: Metric) -> [Pool; 2] {
-        self.pools.iter().find(|(of, _)| *of == metric).map(|(_, pools)| *pools).unwrap_or_default()
-    }
-
-    /// How much the worker's level is held to vary, before and after: as a single run's latency does.
-    pub(super) fn levels(&self) -> [Pool; 2] {
-        self.pools(Metric::Latency)
+    /// `same_cpu_use`: both sides were to use the processor alike.
+    pub(super) fn new(mut pairs: Vec<Pair<'a>>, same_cpu_use: bool) -> Self {
+        let cores = cores(pairs.iter().map(|p| p.before)).zip(cores(pairs.iter().map(|p| p.after)));
+        let can_compete = same_cpu_use && cores.is_some_and(|(a, b)| a.max(b) >= BUSY);
+        for shift in pairs.iter_mut().flat_map(|pair| &mut pair.metrics).filter_map(|of| of.shift.as_mut()) {
+            shift.cores = if can_compete { bounded(shift.cores) } else { 0.0 };
+        }
+        Self { pairs, cores, can_compete }
     }
 
     /// ln of the change of the share of the processor, where competition can have caused it.
-    pub(super) fn share_change(&self) -> f64 {
-        match self.shares.filter(|(a, b)| self.same_cpu_use && a.max(*b) >= BUSY) {
-            Some((before, after)) => {
-                (after / before).ln().clamp(-MOST_COMPETITION.ln(), MOST_COMPETITION.ln())
-            }
+    pub(super) fn cores_change(&self) -> f64 {
+        match self.cores.filter(|_| self.can_compete) {
+            Some((before, after)) => bounded((after / before).ln()),
             None => 0.0,
         }
     }
 
-    /// The median of the cells' latency changes, as logarithms.
-    pub(super) fn level(&self) -> Option<f64> {
-        self.siblings.median()
+    /// The latencies of the cells that have enough runs, in the order of the pairs.
+    pub(super) fn shifts(&self) -> impl Iterator<Item = (Call, &Shift)> {
+        self.pairs.iter().filter_map(|pair| Some((pair.before.name.call, pair.latency()?)))
+    }
+
+    /// Root mean square of the cells' coefficients of variation, both sides together: unlike their spread it sees the runs
+    /// that something held up.
+    pub(super) fn variation(&self) -> f64 {
+        let latencies = self.pairs.iter().filter_map(|pair| pair.metrics.first());
+        let sides = latencies.flat_map(|latency| [latency.summaries.0, latency.summaries.1]);
+        mean(sides.filter_map(|side| Some((side.sd? / side.mean?).powi(2)))).sqrt()
+    }
+
+    /// The mean of the cells' changes of latency, as logarithms.
+    pub(super) fn change(&self) -> Option<f64> {
+        self.shifts().next()?;
+        Some(mean(self.shifts().map(|(_, shift)| shift.change)))
     }
 }
 
-fn pools(pairs: &[Pair<'_>], metric: Metric) -> [Pool; 2] {
-    let samples = || pairs.iter().filter_map(|pair| pair.metric(metric));
-    [Pool::of(samples().map(|(before, _)| before)), Pool::of(samples().map(|(_, after)| after))]
+fn bounded(cores: f64) -> f64 {
+    cores.clamp(-MOST_COMPETITION.ln(), MOST_COMPETITION.ln())
 }
 
 /// CPU time over time, of the runs that have both.
-fn share<'a>(cells: impl Iterator<Item = &'a Cell>) -> Option<f64> {
+fn cores<'a>(cells: impl Iterator<Item = &'a Cell>) -> Option<f64> {
     let runs = cells.flat_map(|cell| &cell.runs).filter_map(|run| Some((run.cpu?, run.latency)));
     let (cpu, time) = runs.fold((0.0, 0.0), |(cpu, time), (c, t)| (cpu + c, time + t));
     (time > 0.0).then_some(cpu / time)
