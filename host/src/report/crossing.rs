@@ -111,26 +111,31 @@ pub(super) fn params(value: f64) -> String {
     format!("{}{unit}", figure(Some(value / scale)))
 }
 
-/// The columns of a payback, without model, call and backend.
-pub(super) fn payback(of: &Payback) -> Vec<String> {
+/// The columns of a payback, without model, call and backend: text, and the value it stands for.
+pub(super) fn payback(of: &Payback) -> Vec<(String, Option<f64>)> {
     let recovered = |value: fn(&Amortisation) -> Option<f64>| match (&of.recovered, of.test) {
-        (Some(recovered), _) => figure(value(recovered)),
+        (Some(recovered), _) => (figure(value(recovered)), value(recovered)),
         (None, Some(test)) if test.difference > 0.0 => {
-            format!("not shown to be faster ({}, {})", test.test.name(), p_value(test.p))
+            (format!("not shown to be faster ({}, {})", test.test.name(), p_value(test.p)), None)
         }
-        (None, _) => "never (no faster than the baseline)".into(),
+        (None, _) => ("never (no faster than the baseline)".into(), None),
     };
+    let number = |value: f64| (figure(Some(value)), Some(value));
+    let counted = |value: usize| (count(value as u64), Some(value as f64));
     vec![
-        of.artifact.clone(),
-        figure(Some(of.build_seconds)),
-        figure(Some(of.baseline_tok_s)),
-        format!("{} ({})", figure(Some(of.tok_s)), ratio(Some(of.tok_s / of.baseline_tok_s))),
-        count(of.scenarios as u64),
-        count(of.n as u64),
+        (of.artifact.clone(), None),
+        number(of.build_seconds),
+        number(of.baseline_tok_s),
+        (
+            format!("{} ({})", figure(Some(of.tok_s)), ratio(Some(of.tok_s / of.baseline_tok_s))),
+            Some(of.tok_s),
+        ),
+        counted(of.scenarios),
+        counted(of.n),
         recovered(|of| of.runs),
         recovered(|of| Some(of.tokens)),
         recovered(|of| Some(of.seconds / 3600.0)),
-        of.tokens_per_hour.map_or_else(|| NONE.into(), |_| recovered(|of| of.hours)),
+        of.tokens_per_hour.map_or_else(|| (NONE.into(), None), |_| recovered(|of| of.hours)),
     ]
 }
 
@@ -147,3 +152,45 @@ pub(super) const PAYBACK: [&str; 10] = [
     "hours at full load",
     "hours at the given load",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::Call;
+    use crate::record::Mode;
+    use crate::stats::{Load, amortisation};
+
+    #[test]
+    fn every_column_of_a_payback_has_a_name() {
+        let load = Load { tokens_per_run: Some(16.0), tokens_per_hour: Some(1e6) };
+        let of = Payback {
+            model: "gpt2-5m".into(),
+            call: Call { mode: Mode::Prefill, use_cache: None },
+            backend: "ort".into(),
+            artifact: "onnx-fp32".into(),
+            build_seconds: 60.0,
+            scenarios: 6,
+            n: 60,
+            baseline_tok_s: 1000.0,
+            tok_s: 4000.0,
+            tokens_per_run: 16.0,
+            test: None,
+            tokens_per_hour: load.tokens_per_hour,
+            recovered: amortisation(60.0, 1000.0, 4000.0, load),
+        };
+        let columns = payback(&of);
+        assert_eq!(columns.len(), PAYBACK.len());
+        let hours = PAYBACK.iter().position(|name| *name == "hours at the given load").unwrap();
+        assert_eq!(columns[hours].1, Some(0.08));
+        let never = payback(&Payback { recovered: None, ..of });
+        assert_eq!(never[hours], ("never (no faster than the baseline)".into(), None));
+    }
+
+    #[test]
+    fn sizes_are_named_by_their_unit() {
+        for (value, text) in [(102_714.0, "103k"), (76_420_000.0, "76.4M"), (1.5e9, "1.50B"), (12.0, "12.0")]
+        {
+            assert_eq!(params(value), text);
+        }
+    }
+}

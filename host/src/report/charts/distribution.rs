@@ -11,6 +11,8 @@ use crate::stats::quantile;
 const LEAST_BOXED: usize = 4;
 /// Dots of all charts of this kind together, so that the page stays small.
 const MOST_DOTS: usize = 5_000;
+/// Largest over smallest run beyond which the axis is logarithmic.
+const LOG_SPREAD: f64 = 12.0;
 /// Fewer of a cell show no distribution; its box does.
 const LEAST_DOTS: usize = 5;
 
@@ -21,8 +23,10 @@ pub(super) fn latency(source: &Source<'_>, table: &Table<'_>) -> Option<Figure> 
         return None;
     }
     let per_cell = Some(MOST_DOTS / source.analysis.cells.len().max(1)).filter(|dots| *dots >= LEAST_DOTS);
-    let panels: Vec<Panel> =
-        table.rows.iter().take(MOST_PANELS).map(|row| panel(source, table, row, per_cell)).collect();
+    // One kind of axis for all panels: else two that look alike would read differently.
+    let shown = || table.rows.iter().take(MOST_PANELS);
+    let x = if shown().any(|row| spread(row) > LOG_SPREAD) { Axis::log("ms") } else { Axis::linear("ms") };
+    let panels: Vec<Panel> = shown().map(|row| panel(source, table, row, x.clone(), per_cell)).collect();
     Some(Figure::grid(
         &format!("distribution {} {}", table.model, table.call),
         format!("{}, {}: distribution of latency", table.model, table.call),
@@ -36,22 +40,33 @@ pub(super) fn latency(source: &Source<'_>, table: &Table<'_>) -> Option<Figure> 
     ))
 }
 
-fn panel(source: &Source<'_>, table: &Table<'_>, row: &TableRow<'_>, per_cell: Option<usize>) -> Panel {
+/// The largest latency of a row's runs over its smallest.
+fn spread(row: &TableRow<'_>) -> f64 {
+    let points = row.cells.iter().flatten().flat_map(|cell| &cell.points);
+    let (mut least, mut most) = (f64::INFINITY, 0.0);
+    for latency in points.filter_map(|point| point.latency_ms) {
+        (least, most) = (latency.min(least), latency.max(most));
+    }
+    most / least
+}
+
+fn panel(
+    source: &Source<'_>,
+    table: &Table<'_>,
+    row: &TableRow<'_>,
+    x: Axis,
+    per_cell: Option<usize>,
+) -> Panel {
     let mut series = Vec::new();
     let cells = row.cells.iter().enumerate().filter_map(|(index, cell)| Some((index, (*cell)?)));
-    let cells: Vec<(usize, &CellSummary)> = cells.collect();
-    let values: Vec<f64> =
-        cells.iter().flat_map(|(_, cell)| cell.points.iter().filter_map(|point| point.latency_ms)).collect();
     for (index, cell) in cells {
         let style = source.style(&cell.backend);
         series.extend(boxed(cell, index).map(|mark| Series::boxes("", style, vec![mark])));
         series.extend(per_cell.map(|most| Series::dots("", style, dots(cell, index, most))));
     }
-    let spread =
-        values.iter().copied().fold(0.0, f64::max) / values.iter().copied().fold(f64::INFINITY, f64::min);
     Panel {
         title: scenario(row.scenario),
-        x: if spread > 12.0 { Axis::log("ms") } else { Axis::linear("ms") },
+        x,
         y: Axis::categories(table.backends.iter().map(|name| (*name).to_string()).collect()),
         series,
     }

@@ -168,7 +168,7 @@ pub(super) fn heat_map(source: &Source<'_>, table: &Table<'_>) -> Option<Figure>
         Figure::single(
             &format!("heat map {} {}", table.model, table.call),
             format!("{}, {}: heat map of throughput over that of {}", table.model, table.call, source.baseline()),
-            "Ratios of mean throughputs; the first colour is faster than the baseline, the second slower, deepest at four times.",
+            "Ratios of mean throughputs; blue is faster than the baseline, red-brown slower, deepest at four times.",
             Panel {
                 title: String::new(),
                 x: Axis::categories(table.backends.iter().map(|name| (*name).to_string()).collect()),

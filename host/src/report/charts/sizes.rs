@@ -6,7 +6,7 @@ use crate::analysis::{Call, CellSummary, Scenario, SizeCrossover, SizePoint};
 use crate::report::crossing::{params, sentence};
 use crate::report::figure::{count, figure, interval, ratio};
 use crate::report::plot::{Axis, Figure, Panel, Point, Series, Share, Unit};
-use crate::stats::Crossing;
+use crate::stats::{Crossing, Fieller, Interval};
 
 /// Fewest sizes that make a line.
 const LEAST_SIZES: usize = 3;
@@ -120,13 +120,12 @@ fn crossover(source: &Source<'_>, of: &SizeCrossover) -> Figure {
         Series::at_y(1.0, "equally fast"),
         Series::points("measured", style, of.points.iter().map(|point| ratio_point(of, point)).collect()),
     ];
-    if let Crossing::Inside { params: at } = of.fit.crossing {
-        let range = of.fit.pairs_bootstrap.ci95;
-        let sure = range.map_or_else(String::new, |range| {
-            format!(", 95% CI {} (pairs bootstrap)", interval(range, params))
-        });
-        let text = format!("crossing at {} parameters{sure}, n = {} models", params(at), of.points.len());
-        let point = Point { x: at, y: 1.0, x_range: range, text, ..Point::default() };
+    // As in the sentence: no crossing is drawn that is not claimed.
+    if let (Crossing::Inside { params: at }, Fieller::Bounded(range)) = (of.fit.crossing, of.fit.fieller) {
+        let sure = format!("95% CI {} (Fieller)", interval(range, params));
+        let text = format!("crossing at {} parameters, {sure}, n = {} models", params(at), of.points.len());
+        let shown = Interval { low: range.low.max(ends.low / 2.0), high: range.high.min(ends.high * 2.0) };
+        let point = Point { x: at, y: 1.0, x_range: Some(shown), text, ..Point::default() };
         series.push(Series::points("crossing", CROSSING_STYLE, vec![point]));
     }
     Figure::single(

@@ -12,6 +12,9 @@ use maud::{Markup, html};
 /// Models that are named one by one in the short answer.
 const NAMED: usize = 6;
 
+/// Answers beyond which the table of their evidence is folded, so that what follows is not buried.
+const FOLDED: usize = 12;
+
 /// The section; nothing where nothing was measured.
 pub(super) fn answer(page: &Page<'_>) -> Markup {
     let all = &page.analysis.recommendations;
@@ -25,21 +28,29 @@ pub(super) fn answer(page: &Page<'_>) -> Markup {
         ("evidence", Kind::Long),
         ("measured by", Kind::Long),
     ];
-    // Without one who is passed over there is nothing to say of it: fields beyond the columns are not shown.
-    if all.iter().any(|of| !of.passed_over.is_empty()) {
+    let any_passed_over = all.iter().any(|of| !of.passed_over.is_empty());
+    if any_passed_over {
         columns.push(("passed over", Kind::Long));
     }
     let mut table =
         Table::new(html! { "Every answer with the figures behind it; n counts ok runs" }, &columns);
     for of in all {
-        table.row(row(page, of));
+        let mut fields = row(page, of);
+        if any_passed_over {
+            fields.push(Field::text(passed_over(of).as_deref().unwrap_or(NONE)));
+        }
+        table.row(fields);
     }
     html! {
         div.answer {
             @for of in Use::ALL { (short(all, of)) }
             @if let Some(caveat) = general_caveat(page.analysis) { p.muted { (caveat) } }
         }
-        (table.markup())
+        @if all.len() > FOLDED {
+            details { summary { "The evidence: " (all.len()) " answers with their figures" } (table.markup()) }
+        } @else {
+            (table.markup())
+        }
         details {
             summary { "How these follow from the numbers" }
             ul { @for rule in rules(page.analysis) { li { (inline(&rule)) } } }
@@ -51,7 +62,10 @@ pub(super) fn answer(page: &Page<'_>) -> Markup {
 fn short(all: &[Recommendation], of: Use) -> Markup {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for answer in all.iter().filter(|answer| answer.use_case == of) {
-        let (leaders, model) = (one_line(&leaders(answer)), one_line(&answer.model));
+        // Those who share the lead are one answer, whichever is ahead.
+        let mut sorted = answer.clone();
+        sorted.leaders.sort();
+        let (leaders, model) = (one_line(&leaders(&sorted)), one_line(&answer.model));
         match groups.iter_mut().find(|group| group.0 == leaders) {
             Some(group) => group.1.push(model),
             None => groups.push((leaders, vec![model])),
@@ -102,6 +116,5 @@ fn row(page: &Page<'_>, of: &Recommendation) -> Vec<Field> {
         Field::marked(leader, &leaders(of)),
         Field::marked(shown, &text),
         Field::text(question(of)),
-        Field::text(passed_over(of).as_deref().unwrap_or(NONE)),
     ]
 }

@@ -177,13 +177,15 @@ fn sections(page: &Page<'_>) -> Vec<Section> {
         Section::new("warnings", "Before you believe it", warned(page)),
         Section::new("overview", "Overview", page.charts(&Place::Overview)),
     ];
-    all.extend(models::models(page));
     all.extend([
         Section::new("overall", "Over all scenarios", comparisons::overall(page)),
-        Section::new("comparisons", "Against the baseline, cell by cell", comparisons::by_cell(page)),
         Section::new("sizes", "Over model size", sizes::sizes(page)),
-        Section::new("paybacks", "When builds have paid for themselves", sizes::paybacks(page)),
         Section::new("accuracy", "Accuracy", accuracy::accuracy(page)),
+        Section::new("paybacks", "When builds have paid for themselves", sizes::paybacks(page)),
+    ]);
+    all.extend(models::models(page));
+    all.extend([
+        Section::new("comparisons", "Against the baseline, cell by cell", comparisons::by_cell(page)),
         Section::new("degraded", "Degraded runs", degraded::degraded(page)),
         Section::new("outputs", "Outputs that differ", degraded::outputs(page)),
         Section::new("cells", "Cells and their runs", cells::cells(page)),

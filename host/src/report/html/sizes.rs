@@ -63,25 +63,13 @@ pub(super) fn paybacks(page: &Page<'_>) -> Markup {
         .collect();
     let caption = html! {
         "Each token saves 1/r₀ - 1/r₁ seconds over the baseline's rate r₀, so a build of t seconds has paid for itself after \
-         t / (1/r₀ - 1/r₁) tokens. Rates are geometric means over the scenarios that both have."
+         t / (1/r₀ - 1/r₁) tokens. Work is taken to be one run of each scenario in turn: rates are all its tokens over all its time."
     };
     let mut table = Table::new(caption, &columns);
     for of in &page.analysis.paybacks {
-        let recovered = of.recovered.as_ref();
-        let values = [
-            None,
-            Some(of.build_seconds),
-            Some(of.baseline_tok_s),
-            Some(of.tok_s),
-            Some(of.scenarios as f64),
-            recovered.and_then(|of| of.runs),
-            recovered.map(|of| of.tokens),
-            recovered.map(|of| of.seconds),
-            recovered.and_then(|of| of.hours),
-        ];
         let mut fields =
             vec![Field::text(&of.model), Field::text(of.call.to_string()), Field::text(&of.backend)];
-        for (index, (shown, value)) in payback(of).into_iter().zip(values).enumerate() {
+        for (index, (shown, value)) in payback(of).into_iter().enumerate() {
             fields.push(if index == 0 { Field::text(shown) } else { Field::number(one_line(&shown), value) });
         }
         table.row(fields);

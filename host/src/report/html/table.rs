@@ -1,5 +1,6 @@
 //! A table of the page: captioned, headed, sortable by buttons in its headers, scrolling inside its own frame.
 
+use crate::report::figure::NONE;
 use maud::{Markup, html};
 
 /// How a column is set and sorted.
@@ -29,7 +30,9 @@ const ONE_LINE: usize = 40;
 impl Field {
     pub(super) fn text(text: impl AsRef<str>) -> Self {
         let text = crate::text::one_line(text.as_ref());
-        Self { shown: html! { (text) }, value: None, is_long: is_long(&text) }
+        // What stands where there is nothing comes last.
+        let value = (text == NONE).then(String::new);
+        Self { shown: html! { (text) }, value, is_long: is_long(&text) }
     }
 
     /// `shown` in place of `value`, which sorts; without a value it comes last.
@@ -72,11 +75,13 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, fields: Vec<Field>) {
-        self.rows.push((false, fields));
+        self.baseline_row(false, fields);
     }
 
     /// A row marked as the baseline's.
     pub(super) fn baseline_row(&mut self, is_baseline: bool, fields: Vec<Field>) {
+        // Fields beyond the columns are those of a column that this table does without.
+        debug_assert!(fields.len() >= self.columns.len(), "{:?}", self.columns);
         self.rows.push((is_baseline, fields));
     }
 

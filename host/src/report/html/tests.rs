@@ -48,10 +48,10 @@ fn the_answer_comes_first_and_the_machine_last() {
     let expected = [
         "answer",
         "overview",
-        "model-1-gpt2-5m",
         "overall",
-        "comparisons",
         "accuracy",
+        "model-1-gpt2-5m",
+        "comparisons",
         "cells",
         "how-to-read",
         "backends",

@@ -51,7 +51,7 @@ fn paybacks(analysis: &Analysis) -> String {
         .iter()
         .map(|of| {
             let names = [markdown(&of.model), of.call.to_string(), markdown(&of.backend)];
-            names.into_iter().chain(payback(of).iter().map(|value| markdown(value))).collect()
+            names.into_iter().chain(payback(of).iter().map(|(text, _)| markdown(text))).collect()
         })
         .collect();
     if rows.is_empty() {

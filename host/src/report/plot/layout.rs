@@ -205,7 +205,7 @@ enum Way {
 }
 
 /// The smallest and the largest value along one axis. Intervals widen it, but by no more than the values' own range to
-/// either side: one wild interval would else hide all values in a corner.
+/// either side, and on a logarithmic axis no more than three times: one wild interval would else hide all values in a corner.
 fn extent(panels: &[&Panel], way: Way) -> Option<(f64, f64)> {
     let axis = |panel: &Panel| if way == Way::X { panel.x.clone() } else { panel.y.clone() };
     let is_log = panels.first().is_some_and(|panel| axis(panel).kind == Kind::Log);
@@ -217,7 +217,7 @@ fn extent(panels: &[&Panel], way: Way) -> Option<(f64, f64)> {
     let (low, high) = core.0?;
     let (range_low, range_high) = ranges.0.map_or((low, high), |(a, b)| (a.min(low), b.max(high)));
     if is_log {
-        let slack = (high / low).max(1.5);
+        let slack = (high / low).clamp(1.5, 3.0);
         return Some((range_low.max(low / slack), range_high.min(high * slack)));
     }
     let slack = (high - low).max(low.abs().max(high.abs()) * 0.5);

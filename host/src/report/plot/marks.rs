@@ -127,7 +127,10 @@ fn cell(frame: &Frame<'_>, of: &Cell) -> Markup {
         g class="v" {
             rect class=(colour(if depth < 0.0 { 1 } else { 0 })) fill="currentColor" fill-opacity=(opacity)
                 x=(px(x - wide / 2.0 + 1.0)) y=(px(y - high / 2.0 + 1.0)) width=(px(wide - 2.0)) height=(px(high - 2.0)) {}
-            text x=(px(x)) y=(px(y + 4.0)) text-anchor="middle" { (fitted(&safe(&of.label), SIZE, wide - 4.0)) }
+            // A number cut short would be another number.
+            @if fitted(&safe(&of.label), SIZE, wide - 4.0) == safe(&of.label) {
+                text x=(px(x)) y=(px(y + 4.0)) text-anchor="middle" { (safe(&of.label)) }
+            }
             title { (safe(&of.text)) }
         }
     }

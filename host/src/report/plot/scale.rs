@@ -99,14 +99,19 @@ impl Scale {
             let inside = round_values(10f64.powf(self.low), 10f64.powf(self.high), wanted.min(5));
             return inside.into_iter().filter(|tick| *tick > 0.0).collect();
         }
-        let step = (decades / wanted.max(1) as f64).round().max(1.0) as usize;
+        let step = (decades / wanted.max(1) as f64).round().max(1.0) as i32;
         let of = |mantissas: &[f64]| -> Vec<f64> {
-            let powers = (self.low.floor() as i32..=self.high.ceil() as i32).step_by(step).take(MOST_TICKS);
+            let first = (self.low.floor() as i32).div_euclid(step) * step;
+            let powers = (first..=self.high.ceil() as i32).step_by(step as usize).take(MOST_TICKS);
             let all =
                 powers.flat_map(|power| mantissas.iter().map(move |mantissa| mantissa * 10f64.powi(power)));
             all.filter(|tick| !self.clips(*tick)).collect()
         };
-        let choices = [of(&[1.0]), of(&[1.0, 3.0]), of(&[1.0, 2.0, 5.0])];
+        // Between powers that are left out there is nothing regular to mark.
+        let choices = match step {
+            1 => vec![of(&[1.0]), of(&[1.0, 3.0]), of(&[1.0, 2.0, 5.0])],
+            _ => vec![of(&[1.0])],
+        };
         // The densest that is not too dense; one tick alone says nothing of a scale.
         let fits = |ticks: &&Vec<f64>| ticks.len() <= wanted + 1;
         let chosen = choices.iter().rev().find(fits).or_else(|| choices.iter().find(|ticks| ticks.len() > 1));
