@@ -45,7 +45,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  inferhost eval configs/reference.toml --out runs/accuracy\n\n\
         Exit codes: 0 every backend passes the gate, 1 one does not, 3 none could be evaluated.")]
     Eval(EvalArgs),
-    /// Turn a run folder into tables
+    /// Turn a run folder into a report: a page, tables, plots, and which backend to use
     #[command(after_help = "Example:\n  inferhost report runs/quickstart-20261120-160000")]
     Report(ReportArgs),
     /// Make one run folder of several of the same config: shards, resumed parts, other machines

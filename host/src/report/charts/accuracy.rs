@@ -1,6 +1,7 @@
 //! Speed against exactness, with the front of those that nobody beats at both.
 
 use super::{Chart, Place, Source};
+use crate::accuracy::Verdict;
 use crate::analysis::{Tradeoff, TradeoffPoint};
 use crate::report::figure::{count, ratio};
 use crate::report::plot::{Axis, Figure, Panel, Point, Series, Unit};
@@ -21,16 +22,23 @@ fn chart(source: &Source<'_>, of: &Tradeoff) -> Chart {
     if front.len() > 1 {
         series.push(Series::line("on the front", 7, steps(&front)));
     }
-    series.extend(
-        of.points.iter().map(|of| Series::points(&of.backend, source.style(&of.backend), vec![point(of)])),
-    );
+    // In the order of all other charts' legends.
+    for backend in &source.backends {
+        let own = of.points.iter().filter(|point| point.backend == *backend);
+        series.extend(own.map(|of| {
+            let failed = if of.accuracy == Verdict::Failed { " (fails the gate)" } else { "" };
+            Series::points(&format!("{}{failed}", of.backend), source.style(&of.backend), vec![point(of)])
+        }));
+    }
+    let joined = if front.len() > 1 { " The line joins the backends that none beats at both." } else { "" };
     Chart {
         place: Place::Accuracy(of.model.clone()),
         figure: Figure::single(
             &format!("perplexity {} {}", of.model, of.call),
             format!("{}, {}: perplexity against speed", of.model, of.call),
-            "Up is faster than the baseline (geometric mean of throughput ratios), left is a lower perplexity. The line joins \
-             the backends that none beats at both.",
+            format!(
+                "Up is faster than the baseline (geometric mean of throughput ratios), left is a lower perplexity.{joined}"
+            ),
             Panel {
                 title: String::new(),
                 x: Axis::linear("perplexity"),
@@ -57,8 +65,9 @@ fn steps(front: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 fn point(of: &TradeoffPoint) -> Point {
     let front = if of.on_front { ", on the front" } else { "" };
+    let gate = of.accuracy.name();
     let text = format!(
-        "{}: perplexity {:.4} over {} tokens, {} of the baseline's throughput{front}",
+        "{}: perplexity {:.4} over {} tokens, {} of the baseline's throughput, gate: {gate}{front}",
         of.backend,
         of.perplexity,
         count(of.tokens),

@@ -16,15 +16,19 @@ pub(super) fn by_position(source: &Source<'_>, table: &Table<'_>) -> Option<Figu
     let times =
         |cell: &CellSummary| cell.inter_token.as_ref().is_some_and(|times| times.by_position_ms.len() > 2);
     let rows = table.rows.iter().filter(|row| row.cells.iter().flatten().any(|cell| times(cell)));
+    let rows: Vec<_> = rows.take(MOST_PANELS).collect();
+    let all =
+        rows.iter().flat_map(|row| row.cells.iter().flatten()).filter_map(|cell| cell.inter_token.as_ref());
+    let y = Axis::fitting("ms", all.flat_map(|times| times.by_position_ms.iter().skip(1).flatten().copied()));
     let panels: Vec<Panel> = rows
-        .take(MOST_PANELS)
+        .into_iter()
         .map(|row| {
             let cells: Vec<&CellSummary> =
                 row.cells.iter().copied().flatten().filter(|cell| times(cell)).collect();
             Panel {
                 title: scenario(row.scenario),
                 x: Axis::linear("token"),
-                y: Axis::from_zero("ms"),
+                y: y.clone(),
                 series: cells.into_iter().flat_map(|cell| series(source, cell)).collect(),
             }
         })

@@ -64,6 +64,10 @@
     if (target) target.scrollIntoView();
   };
   addEventListener("hashchange", unfold);
+  // A link to where one already is changes no hash.
+  document.addEventListener("click", (event) => {
+    if (event.target.closest && event.target.closest('a[href^="#"]')) setTimeout(unfold);
+  });
   if (location.hash) unfold();
 
   // Charts: one stop of the Tab key each; the arrow keys go from value to value, pointer and finger pick the nearest.
