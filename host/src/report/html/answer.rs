@@ -71,6 +71,9 @@ fn short(all: &[Recommendation], of: Use) -> Markup {
             None => groups.push((leaders, vec![model])),
         }
     }
+    let mut questions: Vec<String> =
+        all.iter().filter(|answer| answer.use_case == of).map(question).collect();
+    questions.dedup();
     let models = |names: &[String]| match names.len() {
         many if many > NAMED => format!("{} and {} more models", names[..NAMED].join(", "), many - NAMED),
         _ => names.join(", "),
@@ -84,6 +87,7 @@ fn short(all: &[Recommendation], of: Use) -> Markup {
                     (leaders) " " span.muted { "(" (models(names)) ")" }
                 }
                 "."
+                @if let [question] = questions.as_slice() { " " span.muted { (capital(question)) "." } }
             }
         }
     }
