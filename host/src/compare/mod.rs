@@ -2,8 +2,8 @@
 //!
 //! Cells of two run folders are paired by what they measure; what differs around them is listed first; each pair's change
 //! is tested, and what is new, gone, newly degraded or no longer so is named. A change is told from noise by latency, in
-//! three steps that share one family-wise rate: workers as a whole ([`level`]), then calls and single cells against the
-//! rest of their worker ([`contrast`]). Degraded runs take part in no figure.
+//! three steps that share one family-wise rate: workers as a whole (`level`), then calls and single cells against the
+//! rest of their worker (`contrast`). Degraded runs take part in no figure.
 
 mod cells;
 mod contrast;
