@@ -6,16 +6,16 @@
 
 use super::shift::{Tested, competition, mean};
 use super::worker::Worker;
-use crate::stats::quantile;
+use crate::stats::{quantile, summary};
 
 /// A level varies by this share of the standard deviation of the worker's single runs.
 const OF_A_RUN: f64 = 0.5;
-/// And by this, as a logarithm, whatever that says.
-const FLOOR: f64 = 0.05;
-/// But by no more than this many times the coefficient of variation of the runs,
-const OF_VARIATION: f64 = 2.0;
-/// or than the comparison's other workers moved; and by this at least.
-const QUIET: f64 = 0.025;
+/// And by this, as a logarithm, where no other worker shows what the machine did between the runs.
+const ALONE: f64 = 0.05;
+/// And by this at least where others do.
+const QUIET: f64 = 0.04;
+/// How many times what the others show.
+const OF_OTHERS: f64 = 3.0;
 /// How well that is known.
 const DF: f64 = 12.0;
 
@@ -37,12 +37,14 @@ impl Level {
 /// In the order of the workers; none where none of a worker's cells has two ok runs on both sides.
 pub(super) fn levels(workers: &[Worker<'_>]) -> Vec<Option<Level>> {
     let changes: Vec<Option<f64>> = workers.iter().map(Worker::change).collect();
+    let known: Vec<f64> = changes.iter().flatten().copied().collect();
+    let apart = summary(&known).sd;
     let level = |(index, worker): (usize, &Worker<'_>)| {
         let others = changes.iter().enumerate().filter(|(other, _)| *other != index);
         let moved: Vec<f64> = others.filter_map(|(_, change)| Some(change.as_ref()?.abs())).collect();
-        let others = quantile(&moved, 0.5).unwrap_or(FLOOR);
-        let floor = (OF_VARIATION * worker.variation()).min(others).clamp(QUIET, FLOOR);
-        Some(of(worker, changes[index]?, floor))
+        // Where all moved alike, or most did not move, the machine was the same.
+        let noise = quantile(&moved, 0.5).zip(apart).map(|(moved, apart)| OF_OTHERS * moved.min(apart));
+        Some(of(worker, changes[index]?, noise.map_or(ALONE, |noise| noise.max(QUIET))))
     };
     workers.iter().enumerate().map(level).collect()
 }

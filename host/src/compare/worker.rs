@@ -79,14 +79,6 @@ impl<'a> Worker<'a> {
         self.pairs.iter().filter_map(|pair| Some((pair.before.name.call, pair.latency()?)))
     }
 
-    /// Root mean square of the cells' coefficients of variation, both sides together: unlike their spread it sees the runs
-    /// that something held up.
-    pub(super) fn variation(&self) -> f64 {
-        let latencies = self.pairs.iter().filter_map(|pair| pair.metrics.first());
-        let sides = latencies.flat_map(|latency| [latency.summaries.0, latency.summaries.1]);
-        mean(sides.filter_map(|side| Some((side.sd? / side.mean?).powi(2)))).sqrt()
-    }
-
     /// The mean of the cells' changes of latency, as logarithms.
     pub(super) fn change(&self) -> Option<f64> {
         self.shifts().next()?;
