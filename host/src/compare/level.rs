@@ -15,7 +15,7 @@ const ALONE: f64 = 0.05;
 /// And by this at least where others do.
 const QUIET: f64 = 0.04;
 /// How many times what the others show.
-const OF_OTHERS: f64 = 3.0;
+const OF_OTHERS: f64 = 2.0;
 /// How well that is known.
 const DF: f64 = 12.0;
 
