@@ -20,3 +20,14 @@ impl<'a> Order<'a> {
         self.0.get(name).copied().unwrap_or(usize::MAX)
     }
 }
+
+/// Each value once.
+pub(super) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for value in values {
+        if !seen.contains(&value) {
+            seen.push(value);
+        }
+    }
+    seen
+}

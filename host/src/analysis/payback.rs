@@ -3,6 +3,7 @@
 use super::cell::CellSummary;
 use super::comparison::ALPHA;
 use super::group::Call;
+use super::table::enough_of_both;
 use crate::config::ReportSettings;
 use crate::manifest::{ArtifactEntry, Manifest};
 use crate::stats::{Amortisation, Load, Summary, TTest, amortisation, difference_of_sums};
@@ -69,7 +70,7 @@ fn payback(
     baseline: &str,
 ) -> Option<Payback> {
     let build_seconds = artifact.build_seconds?;
-    let shared = shared(table, &artifact.backend, baseline);
+    let shared = enough_of_both(table, &artifact.backend, baseline);
     let (first, _) = *shared.first()?;
     let seconds = |of: &Summary| of.mean.map(|mean| mean / 1e3);
     let own: Option<f64> = shared.iter().map(|(own, _)| seconds(&own.latency_ms)).sum();
@@ -97,20 +98,4 @@ fn payback(
         tokens_per_hour: settings.tokens_per_hour,
         recovered: amortisation(build_seconds, baseline_tok_s, tok_s, load).filter(|_| faster),
     })
-}
-
-/// The cells of the scenarios that both backends have, the backend's first.
-fn shared<'a>(
-    table: &'a [CellSummary],
-    backend: &str,
-    baseline: &str,
-) -> Vec<(&'a CellSummary, &'a CellSummary)> {
-    let of = |name: &str| table.iter().filter(move |cell| cell.backend == name).collect::<Vec<_>>();
-    let (own, base) = (of(backend), of(baseline));
-    let pair = |cell: &&'a CellSummary| {
-        let other = base.iter().find(|other| other.scenario == cell.scenario)?;
-        Some((*cell, *other))
-    };
-    let enough = |(a, b): &(&CellSummary, &CellSummary)| a.is_enough() && b.is_enough();
-    own.iter().filter_map(pair).filter(enough).collect()
 }

@@ -2,6 +2,8 @@
 
 use super::cell::CellSummary;
 use super::group::{Call, Scenario};
+use super::order::distinct;
+use super::table::enough_of_both;
 use crate::manifest::Manifest;
 use crate::stats::{Crossover, CrossoverPoint, crossover, geometric_ratio};
 use rayon::prelude::*;
@@ -69,16 +71,6 @@ pub(super) fn size_crossovers(manifest: &Manifest, cells: &[CellSummary], seed: 
     fitted.collect::<Vec<_>>().into_iter().flatten().collect()
 }
 
-fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
-    let mut seen = Vec::new();
-    for value in values {
-        if !seen.contains(&value) {
-            seen.push(value);
-        }
-    }
-    seen
-}
-
 fn fitted(
     call: Call,
     backend: &str,
@@ -106,7 +98,7 @@ fn points(
 ) -> Vec<SizePoint> {
     let shared = |entry: &crate::manifest::ModelEntry| {
         let params = entry.parameters.filter(|&params| params > 0)?;
-        let pairs = pairs(tables.get(&(entry.name.as_str(), call))?, backend, against);
+        let pairs = enough_of_both(tables.get(&(entry.name.as_str(), call))?, backend, against);
         (!pairs.is_empty()).then(|| (entry.name.clone(), params, pairs))
     };
     let models: Vec<_> = manifest.models.iter().filter_map(shared).collect();
@@ -132,19 +124,4 @@ fn points(
     let mut points: Vec<SizePoint> = models.iter().filter_map(point).collect();
     points.sort_by_key(|point| point.params);
     points
-}
-
-/// The cells of the scenarios of which both backends have enough runs, the first backend's first.
-fn pairs<'a>(
-    table: &'a [CellSummary],
-    backend: &str,
-    against: &str,
-) -> Vec<(&'a CellSummary, &'a CellSummary)> {
-    let of = |name: &str| {
-        table.iter().filter(|cell| cell.backend == name && cell.is_enough()).collect::<Vec<&CellSummary>>()
-    };
-    let (own, others) = (of(backend), of(against));
-    let pair =
-        |cell: &&'a CellSummary| Some((*cell, *others.iter().find(|other| other.scenario == cell.scenario)?));
-    own.iter().filter_map(pair).collect()
 }

@@ -5,6 +5,7 @@
 
 use super::cell::CellSummary;
 use super::group::{Call, Group};
+use super::order::distinct;
 use super::rate::Rate;
 use crate::stats::{
     EffectSize, Interval, Summary, TTest, Test, VarianceSplit, effect_size, geometric_mean, geometric_ratio,
@@ -109,12 +110,7 @@ impl<'a> Column<'a> {
 }
 
 fn of_table(table: &[CellSummary], groups: &[Group], baseline: Option<&str>, test: Test) -> Vec<Standing> {
-    let mut backends: Vec<&str> = Vec::new();
-    for cell in table {
-        if !backends.contains(&cell.backend.as_str()) {
-            backends.push(&cell.backend);
-        }
-    }
+    let backends = distinct(table.iter().map(|cell| cell.backend.as_str()));
     let base = baseline.map(|name| Column::of(table, groups, name));
     let base_latency = base.as_ref().map(|base| summary(&base.latencies().concat()));
     let standing = |backend: &&str| {

@@ -3,6 +3,7 @@
 use super::Analysis;
 use super::cell::CellSummary;
 use super::group::{Call, Scenario};
+use super::order::distinct;
 
 /// The cells of one model and call.
 #[derive(Debug)]
@@ -36,12 +37,7 @@ impl Analysis {
 impl<'a> Table<'a> {
     fn of(cells: &'a [CellSummary]) -> Option<Self> {
         let first = cells.first()?;
-        let mut backends: Vec<&str> = Vec::new();
-        for cell in cells {
-            if !backends.contains(&cell.backend.as_str()) {
-                backends.push(&cell.backend);
-            }
-        }
+        let backends = distinct(cells.iter().map(|cell| cell.backend.as_str()));
         let rows = cells.chunk_by(|a, b| a.scenario == b.scenario);
         let rows = rows.filter_map(|row| TableRow::of(row, &backends)).collect();
         Some(Self { model: &first.model, call: first.call, backends, rows })
@@ -53,6 +49,21 @@ impl<'a> TableRow<'a> {
         let cell_of = |backend: &&str| cells.iter().find(|cell| cell.backend == *backend);
         Some(Self { scenario: &cells.first()?.scenario, cells: backends.iter().map(cell_of).collect() })
     }
+}
+
+/// The cells of one table's scenarios of which both backends have enough runs for a claim, `backend`'s first.
+pub(super) fn enough_of_both<'a>(
+    table: &'a [CellSummary],
+    backend: &str,
+    against: &str,
+) -> Vec<(&'a CellSummary, &'a CellSummary)> {
+    let of = |name: &str| {
+        table.iter().filter(|cell| cell.backend == name && cell.is_enough()).collect::<Vec<&CellSummary>>()
+    };
+    let (own, others) = (of(backend), of(against));
+    let pair =
+        |cell: &&'a CellSummary| Some((*cell, *others.iter().find(|other| other.scenario == cell.scenario)?));
+    own.iter().filter_map(pair).collect()
 }
 
 /// Sets every cell's ratio to the `baseline`'s cell of its row.

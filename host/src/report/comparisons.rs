@@ -2,7 +2,7 @@
 
 use super::figure::{NONE, count, figure, interval, p_value, ratio, times};
 use crate::analysis::{Comparison, Standing};
-use crate::stats::{EffectSize, Interval, TTest};
+use crate::stats::{EffectSize, Interval, Summary, TTest};
 use crate::text::one_line;
 
 /// `1.32x [1.28x to 1.36x]`.
@@ -10,6 +10,14 @@ pub(super) fn ratio_with_interval(value: Option<f64>, ci95: Option<Interval>) ->
     match ci95.filter(|_| value.is_some()) {
         Some(ci) => format!("{} [{}]", ratio(value), interval(ci, times)),
         None => ratio(value),
+    }
+}
+
+/// `5.24 [5.01 to 5.47]`: the mean with its 95% interval.
+pub(super) fn mean_with_interval(of: &Summary) -> String {
+    match of.ci95 {
+        Some(ci) => format!("{} [{}]", figure(of.mean), interval(ci, |value| figure(Some(value)))),
+        None => figure(of.mean),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::accuracy::Verdict;
 use crate::analysis::cell::CellSummary;
 use crate::analysis::flag::LEAST_RUNS;
 use crate::analysis::group::{Call, Scenario};
+use crate::analysis::order::distinct;
 use crate::stats::{RatioOfMeans, Summary, geometric_mean, geometric_ratio};
 
 /// The cells that a use is about.
@@ -38,12 +39,7 @@ impl<'a> Question<'a> {
     }
 
     pub(super) fn answer(&self, threshold: f64) -> Option<Recommendation> {
-        let mut backends: Vec<&str> = Vec::new();
-        for cell in &self.cells {
-            if !backends.contains(&cell.backend.as_str()) {
-                backends.push(&cell.backend);
-            }
-        }
+        let backends = distinct(self.cells.iter().map(|cell| cell.backend.as_str()));
         let (mut candidates, mut passed_over) = (Vec::new(), Vec::new());
         for backend in backends {
             let cells = self.of_backend(backend);

@@ -4,8 +4,10 @@ use super::Page;
 use super::table::{Field, Kind, Table};
 use crate::analysis::{Comparison, Metric, Outcome, Standing};
 use crate::report::answer::percent;
-use crate::report::comparisons::{difference, effect, pooled_test, rate, ratio_with_interval, tested};
-use crate::report::figure::{NONE, count, figure, interval};
+use crate::report::comparisons::{
+    difference, effect, mean_with_interval, pooled_test, rate, ratio_with_interval, tested,
+};
+use crate::report::figure::{NONE, count, figure};
 use crate::text::one_line;
 use maud::{Markup, html};
 
@@ -59,11 +61,6 @@ fn overall_table(page: &Page<'_>, standings: &[Standing]) -> Markup {
 
 fn standing(of: &Standing) -> Vec<Field> {
     let pooled = &of.pooled.latency_ms;
-    let number = |value: f64| figure(Some(value));
-    let latency = match pooled.ci95 {
-        Some(ci) => format!("{} [{}]", figure(pooled.mean), interval(ci, number)),
-        None => figure(pooled.mean),
-    };
     let between = of.variance.and_then(|split| split.eta_squared);
     vec![
         Field::text(&of.backend),
@@ -74,7 +71,7 @@ fn standing(of: &Standing) -> Vec<Field> {
         Field::number(count(of.compared_scenarios as u64), Some(of.compared_scenarios as f64)),
         Field::number(of.mean_rank.map_or_else(|| NONE.into(), |rank| format!("{rank:.2}")), of.mean_rank),
         Field::number(format!("{} of {}", of.wins, of.scenarios), Some(of.wins as f64)),
-        Field::number(latency, pooled.mean),
+        Field::number(mean_with_interval(pooled), pooled.mean),
         Field::number(count(pooled.n as u64), Some(pooled.n as f64)),
         Field::number(between.map_or_else(|| NONE.into(), |share| format!("{:.1}%", share * 100.0)), between),
         Field::number(rate(&of.degraded_rate), of.degraded_rate.share),

@@ -3,8 +3,10 @@
 use super::{header, table};
 use crate::analysis::{Analysis, Comparison, Metric, Standing};
 use crate::report::answer::percent;
-use crate::report::comparisons::{difference, effect, pooled_test, rate, ratio_with_interval, tested};
-use crate::report::figure::{NONE, count, figure, interval};
+use crate::report::comparisons::{
+    difference, effect, mean_with_interval, pooled_test, rate, ratio_with_interval, tested,
+};
+use crate::report::figure::{NONE, count, figure};
 use crate::text::markdown;
 
 /// Both sections; nothing where nothing was measured.
@@ -41,20 +43,16 @@ fn overall(analysis: &Analysis) -> String {
 
 fn standing(of: &Standing, currency: &str) -> Vec<String> {
     let pooled = &of.pooled.latency_ms;
-    let number = |value: f64| figure(Some(value));
-    let latency = match pooled.ci95 {
-        Some(ci) => format!("{} [{}]", figure(pooled.mean), interval(ci, number)),
-        None => figure(pooled.mean),
-    };
     let between = of.variance.and_then(|split| split.eta_squared);
-    let cost = of.cost_per_million_tokens.map_or(NONE.into(), |cost| format!("{} {currency}", number(cost)));
+    let cost =
+        of.cost_per_million_tokens.map_or(NONE.into(), |cost| format!("{} {currency}", figure(Some(cost))));
     vec![
         markdown(&of.backend),
         ratio_with_interval(of.throughput_ratio, of.throughput_ratio_ci95),
         count(of.compared_scenarios as u64),
         of.mean_rank.map_or_else(|| NONE.into(), |rank| format!("{rank:.2}")),
         format!("{} of {}", of.wins, of.scenarios),
-        latency,
+        mean_with_interval(pooled),
         count(pooled.n as u64),
         pooled_test(of),
         between.map_or_else(|| NONE.into(), percent_of),
