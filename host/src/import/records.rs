@@ -99,6 +99,7 @@ fn record(series: &Series, cell: &str, scenario: &str, place: (u32, u32), run: &
         throughput_tok_s: Some(tokens as f64 / run.latency_ms * 1e3),
         degraded: None,
         telemetry: series.telemetry.clone(),
+        disturbances: Vec::new(),
         output_digest: None,
         started_at: series.started_at.clone(),
         worker_pid: None,

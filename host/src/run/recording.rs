@@ -42,6 +42,7 @@ pub(super) fn record(
         throughput_tok_s: None,
         degraded: None,
         telemetry: None,
+        disturbances: Vec::new(),
         output_digest: None,
         started_at: place.started_at,
         worker_pid: place.worker_pid,

@@ -1,5 +1,11 @@
 //! One record per run: what `records.jsonl` holds, a line each. The field names are a contract.
 
+mod disturbance;
+mod telemetry;
+
+pub use disturbance::{Disturbance, DisturbanceKind};
+pub use telemetry::{GpuTelemetry, Telemetry};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +56,9 @@ pub struct Record {
     pub degraded: Option<Degraded>,
     /// What the worker used; null where it did not live to say.
     pub telemetry: Option<Telemetry>,
+    /// What the machine did beside the run that makes its measurement doubtful; absent where nothing is known to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disturbances: Vec<Disturbance>,
     /// SHA-256 over the output's token ids (the largest logits' where the mode makes no tokens).
     pub output_digest: Option<String>,
     /// When the run began, RFC 3339 in UTC.
@@ -202,32 +211,6 @@ impl Stage {
     }
 }
 
-/// What the worker used, as far as it could be counted. What is sampled is null where there were fewer than two samples:
-/// in runs of under some 200 ms, and without isolation.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Telemetry {
-    /// Largest resident set in the worker's life so far, opening and warm-ups included, MB (10^6 bytes); null without a
-    /// counter.
-    pub rss_peak_mb: Option<f64>,
-    /// Resident set of the worker and the processes it started, during the call: mean of the samples, MB.
-    pub rss_mean_mb: Option<f64>,
-    /// The same, 90th percentile of the samples.
-    pub rss_p90_mb: Option<f64>,
-    /// CPU time of the call over its latency, percent of one core; null without a counter.
-    pub cpu_mean_pct: Option<f64>,
-    /// CPU of the worker and the processes it started, from one sample to the next, percent of one core: the largest.
-    pub cpu_peak_pct: Option<f64>,
-    /// The same, 90th percentile.
-    pub cpu_p90_pct: Option<f64>,
-    /// Samples taken while the call ran, 100 ms apart.
-    pub samples: u32,
-    /// Null: no GPU counter is read yet.
-    pub gpu: Option<serde_json::Value>,
-    /// Energy of the run, joules; null where no counter exists.
-    pub energy_j: Option<f64>,
-}
-
 #[cfg(test)]
 pub(crate) mod sample {
     use super::*;
@@ -259,6 +242,7 @@ pub(crate) mod sample {
                 cpu_mean_pct: Some(187.0),
                 ..Telemetry::default()
             }),
+            disturbances: Vec::new(),
             output_digest: Some("aa".into()),
             started_at: "2026-11-20T16:00:00.123Z".into(),
             worker_pid: Some(4242),
