@@ -98,6 +98,7 @@ fn run(backend: &str, scenario: u32, mode: Mode, repetition: u32, factor: f64, n
         throughput_tok_s: Some(8000.0 / latency),
         degraded: None,
         telemetry: None,
+        disturbances: Vec::new(),
         output_digest: None,
         started_at: "2026-11-20T16:00:00.000Z".into(),
         worker_pid: None,
