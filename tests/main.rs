@@ -12,6 +12,7 @@
 //! - `configs`: every config in the repository
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
+//! - `validity`: when runs are enough and figures count; a matrix run again from its folder
 //! - `page`: `report.html`, in a real browser where there is one (`browser`)
 //! - `growth`: the host's memory, which does not depend on the number of runs
 #![expect(
@@ -36,3 +37,4 @@ mod resume;
 mod support;
 mod telemetry;
 mod torch;
+mod validity;

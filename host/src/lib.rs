@@ -1,5 +1,5 @@
 //! The host, in the order in which data passes through it: a [`config`] becomes a [`plan`]; [`plugins`] are found
-//! and [`model`]s [`prepare`]d; the plan's groups [`run`] in [`worker`]s, each run a [`record`] in the run folder's
+//! and [`model`]s [`prepare`]d; the plan's groups [`run`] in [`worker`]s, each run a [`record`], with what speaks against its [`validity`], in the run folder's
 //! [`store`], and backends are held to the baseline's [`accuracy`]; [`analysis`] and [`report`] work from that folder alone.
 
 // Denied, not forbidden, for one module that is named in CONTRIBUTING: `worker/evaluate/vector`.
@@ -24,6 +24,8 @@ pub mod accuracy;
 pub mod telemetry;
 
 pub mod record;
+
+pub mod validity;
 
 pub mod store;
 

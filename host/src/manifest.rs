@@ -178,6 +178,13 @@ pub struct Counts {
     pub ok: u64,
     /// Those without, by kind.
     pub degraded: BTreeMap<DegradedKind, u64>,
+    /// Planned runs that were not made, for those before them had the interval asked for (`run.target_ci`).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub spared: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {

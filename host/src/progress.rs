@@ -50,6 +50,7 @@ impl Progress {
             Event::Note(note) => self.say(&format!("note: {note}")),
             Event::Started { planned, recorded } => self.start(*planned, *recorded),
             Event::Recorded(record) => self.count(record),
+            Event::Spared => self.spare(),
         }
     }
 
@@ -107,6 +108,14 @@ impl Progress {
                 bar.reset_eta();
             }
             None => line(&format!("{planned} runs planned, {recorded} recorded before")),
+        }
+    }
+
+    /// One run less to make.
+    fn spare(&mut self) {
+        self.planned = self.planned.saturating_sub(1);
+        if let Some(bar) = &self.bar {
+            bar.set_length(self.planned);
         }
     }
 

@@ -1,6 +1,6 @@
 //! One cell's runs in figures. The definitions are those of the table of metrics in the README.
 
-use super::flag::{Flag, LEAST_RUNS, flags};
+use super::flag::{Flag, flags, measured_s};
 use super::group::{Call, Group, Scenario};
 use super::rate::Rate;
 use super::resources::Resources;
@@ -10,6 +10,7 @@ use crate::accuracy::Verdict;
 use crate::manifest::Manifest;
 use crate::record::{DegradedKind, Imported};
 use crate::stats::{Summary, outliers, quantile, summary};
+use crate::validity::Least;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -70,6 +71,9 @@ pub struct CellSummary {
     pub accuracy: Option<Verdict>,
     /// Where its records come from, if another program measured them.
     pub imported: Option<Imported>,
+    /// Whether its ok runs are as many, and took as long, as is asked for.
+    #[serde(skip)]
+    pub has_enough_runs: bool,
     /// The runs one by one, evenly thinned where there are more than 200.
     #[serde(skip)]
     pub points: Vec<Point>,
@@ -97,7 +101,7 @@ pub struct Point {
 }
 
 impl CellSummary {
-    pub(super) fn of(group: &Group, manifest: &Manifest) -> Self {
+    pub(super) fn of(group: &Group, manifest: &Manifest, least: Least) -> Self {
         let ok: Vec<&Run> = group.ok().collect();
         let over = |metric: fn(&Run) -> Figure| -> Summary {
             summary(&ok.iter().filter_map(|run| metric(run).get()).collect::<Vec<_>>())
@@ -115,7 +119,8 @@ impl CellSummary {
             ok: ok.len() as u64,
             degraded: degraded(group),
             degraded_rate: Rate::of((group.runs.len() - ok.len()) as u64, group.runs.len() as u64),
-            flags: flags(&ok, &latency_ms),
+            flags: flags(&ok, &latency_ms, least),
+            has_enough_runs: latency_ms.n >= least.runs && measured_s(&latency_ms) >= least.measured_s,
             outlier_lines: outlier_lines(&ok),
             latency_ms,
             throughput_tok_s: over(|run| run.throughput_tok_s),
@@ -147,7 +152,7 @@ impl CellSummary {
 
     /// Whether its figures are enough for a claim.
     pub(super) fn is_enough(&self) -> bool {
-        self.imported.is_none() && self.latency_ms.n >= LEAST_RUNS
+        self.imported.is_none() && self.has_enough_runs
     }
 
     /// Whether both are of one table.

@@ -159,6 +159,8 @@ fn doubtful_cells_are_flagged() {
     let names = |latencies: &[f64]| -> Vec<&str> {
         let name = |flag: &Flag| match flag {
             Flag::TooFewRuns { .. } => "few",
+            Flag::TooLittleTime { .. } => "short",
+            Flag::Disturbed { .. } => "disturbed",
             Flag::Unstable { .. } => "unstable",
             Flag::SlowFirstRun { .. } => "slow first",
             Flag::Drift { .. } => "drift",

@@ -4,9 +4,9 @@
 //! of the same metric, and a difference that matters. A difference shown to be too small to matter is a claim too.
 
 use super::cell::CellSummary;
-use super::flag::LEAST_RUNS;
 use super::group::{Call, Scenario};
 use crate::stats::{EffectSize, Interval, Summary, TTest, Test, effect_size, holm, ratio_of_means, t_test};
+use crate::validity::LEAST_RUNS;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -68,7 +68,7 @@ pub enum Outcome {
     Equivalent,
     /// None of these is shown.
     Unclear,
-    /// One side has fewer than 3 ok runs.
+    /// One side has fewer ok runs than `least` asks for, or they took less time.
     TooFewRuns,
 }
 
@@ -127,6 +127,9 @@ pub struct Comparison {
     pub effect: Option<EffectSize>,
     /// What may be said.
     pub outcome: Outcome,
+    /// Whether both cells have the runs that are asked for.
+    #[serde(skip)]
+    pub has_enough_runs: bool,
 }
 
 /// All comparisons with `baseline`; differences below `threshold` count as none. What other programs measured is compared
@@ -189,11 +192,12 @@ impl Comparison {
             family: 0,
             effect: effect_size(a, b),
             outcome: Outcome::Unclear,
+            has_enough_runs: cell.has_enough_runs && base.has_enough_runs,
         }
     }
 
     fn decide(&self, threshold: f64) -> Outcome {
-        if self.n.min(self.baseline_n) < LEAST_RUNS {
+        if !self.has_enough_runs || self.n.min(self.baseline_n) < LEAST_RUNS {
             return Outcome::TooFewRuns;
         }
         let Some((ratio, interval)) = self.ratio.zip(self.ratio_ci95) else { return Outcome::Unclear };

@@ -1,13 +1,13 @@
 //! What makes a cell's figures doubtful. A flag changes no figure and drops no run.
 
 use super::run::Run;
+use crate::record::DisturbanceKind;
 use crate::stats::{Drift, Summary, drift, normal_two_sided, quantile, summary, variance_split};
+use crate::validity::{LEAST_RUNS, Least};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Fewest ok runs of a cell for which anything is claimed.
-pub const LEAST_RUNS: usize = 3;
 /// Coefficient of variation beyond which a cell is unstable.
 pub const UNSTABLE_CV: f64 = 0.1;
 /// How many times the others' median a worker's first run is, to be flagged.
@@ -23,10 +23,26 @@ const DRIFT_RUNS: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Flag {
-    /// Fewer than 3 ok runs: nothing is claimed of it.
+    /// Fewer ok runs than `least` asks for: nothing is claimed of it.
     TooFewRuns {
         /// How many there are.
         ok: usize,
+    },
+    /// The ok runs took less time together than `least` asks for: nothing is claimed of it.
+    TooLittleTime {
+        /// Of all of them, seconds.
+        measured_s: f64,
+    },
+    /// The machine was not the runs' own.
+    Disturbed {
+        /// Runs in whose time others used the processors.
+        busy: u64,
+        /// Runs in whose time memory was moved to or from the disk.
+        swapped: u64,
+        /// Runs in whose time a processor, a GPU or a quota slowed them.
+        throttled: u64,
+        /// Runs with any of these.
+        runs: u64,
     },
     /// Runs vary by more than 10% of their mean.
     Unstable {
@@ -58,11 +74,15 @@ pub enum Flag {
 }
 
 /// Of the ok runs of one cell, in the order they were made.
-pub(super) fn flags(ok: &[&Run], latency_ms: &Summary) -> Vec<Flag> {
+pub(super) fn flags(ok: &[&Run], latency_ms: &Summary, least: Least) -> Vec<Flag> {
     let mut flags = Vec::new();
-    if latency_ms.n < LEAST_RUNS {
+    let measured_s = measured_s(latency_ms);
+    if latency_ms.n < least.runs {
         flags.push(Flag::TooFewRuns { ok: latency_ms.n });
+    } else if measured_s < least.measured_s {
+        flags.push(Flag::TooLittleTime { measured_s });
     }
+    flags.extend(disturbed(ok));
     if let Some(cv) = latency_ms.cv.filter(|cv| *cv > UNSTABLE_CV && latency_ms.n >= LEAST_RUNS) {
         flags.push(Flag::Unstable { cv });
     }
@@ -70,6 +90,22 @@ pub(super) fn flags(ok: &[&Run], latency_ms: &Summary) -> Vec<Flag> {
     flags.extend(drifting(ok));
     flags.extend(workers_differing(ok));
     flags
+}
+
+/// Seconds that the runs took together.
+pub(super) fn measured_s(latency_ms: &Summary) -> f64 {
+    latency_ms.mean.unwrap_or(0.0) * latency_ms.n as f64 / 1e3
+}
+
+fn disturbed(ok: &[&Run]) -> Option<Flag> {
+    let with = |kind| ok.iter().filter(|run| run.disturbed.has(kind)).count() as u64;
+    let runs = ok.iter().filter(|run| run.disturbed.any()).count() as u64;
+    (runs > 0).then(|| Flag::Disturbed {
+        busy: with(DisturbanceKind::Busy),
+        swapped: with(DisturbanceKind::Swapped),
+        throttled: with(DisturbanceKind::Throttled),
+        runs,
+    })
 }
 
 fn slow_first_run(ok: &[&Run]) -> Option<Flag> {

@@ -27,7 +27,7 @@ pub use accuracy::Accuracy;
 pub use agreement::{Agreement, Difference};
 pub use cell::{CellSummary, OUTLIER_SHARE, Point};
 pub use comparison::{ALPHA, Comparison, Metric, Outcome};
-pub use flag::{DRIFT, DRIFT_P, Flag, LEAST_RUNS, SLOW_FIRST, UNSTABLE_CV};
+pub use flag::{DRIFT, DRIFT_P, Flag, SLOW_FIRST, UNSTABLE_CV};
 pub use group::{Call, Scenario};
 pub use observations::Observations;
 pub use payback::Payback;
@@ -43,9 +43,10 @@ pub use tradeoff::{Tradeoff, TradeoffPoint};
 
 use crate::config::ReportSettings;
 use crate::manifest::Manifest;
-use crate::record::{DegradedKind, Stage};
+use crate::record::{DegradedKind, DisturbanceKind, Stage};
 use crate::stats::Test;
 use crate::store::Evaluations;
+use crate::validity::Least;
 use group::{Group, Key, Lost};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -90,6 +91,8 @@ pub struct Analysis {
     /// How near backends came to the baseline's accuracy; none where that was not evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Accuracy>,
+    /// What a cell must have before anything is claimed of it.
+    pub least: Least,
     /// Names the test behind every p.
     pub test: Test,
     /// What the report was told beside the measurements.
@@ -111,6 +114,12 @@ pub struct RunCounts {
     pub doubled: u64,
     /// Recorded runs with a valid measurement.
     pub ok: u64,
+    /// Planned runs that were not made, for the interval asked for was reached before them.
+    pub spared: u64,
+    /// Runs with a valid measurement in whose time the machine was not their own: they are marked, and in every figure.
+    pub disturbed: u64,
+    /// Those by kind; a run may have several.
+    pub disturbed_by_kind: BTreeMap<DisturbanceKind, u64>,
     /// Recorded runs without.
     pub degraded: u64,
     /// Those by kind.
@@ -153,9 +162,11 @@ pub fn analyse(
     settings: ReportSettings,
 ) -> Analysis {
     let (groups, runs) = observations.sorted(manifest);
+    let least = Least::of(&manifest.config);
     let baseline = baseline(manifest, &groups);
     let accuracy = Accuracy::of(manifest, found);
-    let mut cells: Vec<CellSummary> = groups.iter().map(|group| CellSummary::of(group, manifest)).collect();
+    let mut cells: Vec<CellSummary> =
+        groups.iter().map(|group| CellSummary::of(group, manifest, least)).collect();
     accuracy::mark(&mut cells, accuracy.as_ref());
     price(&mut cells, &settings);
     if let Some(baseline) = &baseline {
@@ -180,6 +191,7 @@ pub fn analyse(
         cells,
         baseline,
         accuracy,
+        least,
         test,
         settings,
     };

@@ -5,7 +5,7 @@ use super::group::{Group, Groups};
 use crate::manifest::Manifest;
 use crate::record::Record;
 use crate::store::Records;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What a run folder's records say, before a manifest puts it in order.
 #[derive(Debug, Default)]
@@ -38,6 +38,10 @@ impl Observations {
             }
             None => self.counts.ok += 1,
         }
+        self.counts.disturbed += u64::from(!record.disturbances.is_empty());
+        for kind in record.disturbances.iter().map(|found| found.kind).collect::<BTreeSet<_>>() {
+            *self.counts.disturbed_by_kind.entry(kind).or_default() += 1;
+        }
         self.groups.push(line, record);
     }
 
@@ -52,7 +56,8 @@ impl Observations {
         let recorded = self.counts.recorded;
         let counts = RunCounts {
             planned,
-            missing: planned.saturating_sub(recorded),
+            spared: manifest.counts.spared,
+            missing: planned.saturating_sub(recorded).saturating_sub(manifest.counts.spared),
             surplus: recorded.saturating_sub(planned),
             ..self.counts
         };

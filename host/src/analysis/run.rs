@@ -1,6 +1,6 @@
 //! One record cut down to what the analysis asks of it, so that a million of them fit in memory.
 
-use crate::record::{Record, Telemetry};
+use crate::record::{DisturbanceKind, Record, Telemetry};
 
 /// A number or none, in eight bytes.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,7 @@ pub(super) struct Run {
     pub(super) decode_tok_s: Figure,
     pub(super) energy_j_per_token: Figure,
     pub(super) used: Used,
+    pub(super) disturbed: Disturbed,
     /// The first 128 bits of the output's digest.
     pub(super) digest: Option<u128>,
 }
@@ -66,8 +67,27 @@ impl Run {
             decode_tok_s: decode_tok_s(record).into(),
             energy_j_per_token: energy_j_per_token(record).into(),
             used: Used::of(record.telemetry.as_ref()),
+            disturbed: Disturbed::of(record),
             digest: record.output_digest.as_deref().map(shortened),
         }
+    }
+}
+
+/// A bit for each kind of disturbance.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Disturbed(u8);
+
+impl Disturbed {
+    pub(super) fn of(record: &Record) -> Self {
+        Self(record.disturbances.iter().fold(0, |bits, found| bits | 1 << found.kind as u8))
+    }
+
+    pub(super) fn has(self, kind: DisturbanceKind) -> bool {
+        self.0 & (1 << kind as u8) != 0
+    }
+
+    pub(super) fn any(self) -> bool {
+        self.0 != 0
     }
 }
 

@@ -31,6 +31,25 @@ pub struct RunArgs {
     pub json: bool,
 }
 
+/// Of `rerun`.
+#[derive(Debug, Args)]
+pub struct RerunArgs {
+    /// The run folder to run again
+    pub run_dir: PathBuf,
+    /// The new run folder [default: runs/NAME-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Where plugins run
+    #[arg(long, value_enum, default_value = "process")]
+    pub isolation: Isolation,
+    /// Where plugins are.
+    #[command(flatten)]
+    pub plugins: PluginDirs,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Of `merge`.
 #[derive(Debug, Args)]
 pub struct MergeArgs {

@@ -6,7 +6,7 @@ mod folders;
 
 pub use artifacts::{ArtifactsAction, ArtifactsArgs, PrepareArgs};
 pub use compare::CompareArgs;
-pub use folders::{ImportArgs, MergeArgs, RunArgs};
+pub use folders::{ImportArgs, MergeArgs, RerunArgs, RunArgs};
 
 use crate::run::Isolation;
 use crate::stats::Test;
@@ -41,6 +41,11 @@ pub enum Command {
         inferhost run configs/quickstart.toml --resume --out runs/quickstart-20261120-160000\n  \
         inferhost run configs/quickstart.toml --shard 1/2 --out runs/here")]
     Run(RunArgs),
+    /// Run a run folder's matrix again from its manifest, and say whether cells and outputs are the same
+    #[command(
+        after_help = "Example:\n  inferhost rerun runs/first --out runs/again && inferhost compare runs/first runs/again"
+    )]
+    Rerun(RerunArgs),
     /// Hold every backend of a config against its baseline, on the corpus that the config names
     #[command(after_help = "Example:\n  inferhost eval configs/reference.toml --out runs/accuracy\n\n\
         Exit codes: 0 every backend passes the gate, 1 one does not, 3 none could be evaluated.")]

@@ -14,6 +14,7 @@ mod plan;
 mod prepare;
 mod ready;
 mod report;
+mod rerun;
 mod run;
 mod target;
 
@@ -29,6 +30,7 @@ pub fn execute(cli: Cli) -> Result<(), AppError> {
         Command::Backends(args) => backends::execute(&args),
         Command::Plan(args) => plan::execute(&args),
         Command::Run(args) => run::execute(&args),
+        Command::Rerun(args) => rerun::execute(&args),
         Command::Eval(args) => eval::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Merge(args) => merge::execute(&args),

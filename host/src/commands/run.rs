@@ -1,8 +1,8 @@
 //! `inferhost run`: config, plan, setup, matrix, report.
 
 use super::ready::Ready;
-use super::target::{Earlier, Target};
-use crate::cli::RunArgs;
+use super::target::{Earlier, Target, other_backends, other_model};
+use crate::cli::{PluginDirs, RunArgs};
 use crate::config::{self, Config};
 use crate::error::AppError;
 use crate::interrupt;
@@ -11,10 +11,10 @@ use crate::output::{print, print_json};
 use crate::plan::{Plan, Shard, plan};
 use crate::progress::Progress;
 use crate::report::{self, Layout};
-use crate::run::{Event, Ledger, Matrix, RunError, first_manifest};
+use crate::run::{Event, Isolation, Ledger, Matrix, RunError, first_manifest};
 use crate::store::RunFolder;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -25,51 +25,113 @@ struct Summary<'a> {
     report: String,
 }
 
-pub(super) fn execute(args: &RunArgs) -> Result<(), AppError> {
-    let config = config::load(&args.config).map_err(AppError::bad_input)?;
-    let target = Target::choose(args.out.as_deref(), args.resume, &config.name)?;
-    let (folder, earlier) = target.open(&config)?;
-    interrupt::install().map_err(AppError::failed)?;
-    let mut progress = Progress::new();
-    let result = run(args, &config, folder, earlier, &mut progress);
-    progress.finish();
-    if result.is_err() {
-        target.discard_if_unused();
-    }
-    let (planned, ledger) = result?;
-    show(args, &target.path, planned, ledger.counts())?;
-    if ledger.counts().ok == 0 && planned > 0 {
-        return Err(AppError::backend("no run gave a valid measurement; the report says why"));
-    }
-    Ok(())
+/// A config to run, and where.
+pub(super) struct Job<'a> {
+    pub(super) config: &'a Config,
+    pub(super) out: Option<&'a Path>,
+    pub(super) resume: bool,
+    pub(super) shard: Option<Shard>,
+    pub(super) isolation: Isolation,
+    pub(super) plugins: &'a PluginDirs,
+    /// Of the run that is to be repeated.
+    pub(super) origin: Option<&'a Manifest>,
 }
 
-fn show(args: &RunArgs, path: &Path, planned: u64, counts: &Counts) -> Result<(), AppError> {
-    let text = report::report(path, Layout::of_stdout()).map_err(AppError::report)?;
-    let report = path.join(report::PAGE).display().to_string();
+/// A run folder whose matrix has been run.
+pub(super) struct Done {
+    pub(super) path: PathBuf,
+    pub(super) planned: u64,
+    ledger: Ledger,
+}
+
+pub(super) fn execute(args: &RunArgs) -> Result<(), AppError> {
+    let config = config::load(&args.config).map_err(AppError::bad_input)?;
+    let job = Job {
+        config: &config,
+        out: args.out.as_deref(),
+        resume: args.resume,
+        shard: args.shard,
+        isolation: args.isolation,
+        plugins: &args.plugins,
+        origin: None,
+    };
+    let done = job.run()?;
+    let text = report::report(&done.path, Layout::of_stdout()).map_err(AppError::report)?;
+    let report = done.page();
     if args.json {
-        return print_json(&Summary { run_dir: path.display().to_string(), planned, counts, report });
+        let run_dir = done.path.display().to_string();
+        print_json(&Summary { run_dir, planned: done.planned, counts: done.ledger.counts(), report })?;
+    } else {
+        print(&format!("{}\nreport: {report}", text.trim_end()))?;
     }
-    print(&format!("{}\nreport: {report}", text.trim_end()))
+    done.any_ok()
+}
+
+impl Done {
+    pub(super) fn page(&self) -> String {
+        self.path.join(report::PAGE).display().to_string()
+    }
+
+    /// # Errors
+    /// Where not one run gave a valid measurement.
+    pub(super) fn any_ok(&self) -> Result<(), AppError> {
+        if self.ledger.counts().ok == 0 && self.planned > 0 {
+            return Err(AppError::backend("no run gave a valid measurement; the report says why"));
+        }
+        Ok(())
+    }
+}
+
+impl Job<'_> {
+    /// Runs what is left of the plan in its folder.
+    pub(super) fn run(&self) -> Result<Done, AppError> {
+        let target = Target::choose(self.out, self.resume, &self.config.name)?;
+        let (folder, earlier) = target.open(self.config)?;
+        interrupt::install().map_err(AppError::failed)?;
+        let mut progress = Progress::new();
+        let result = run(self, folder, earlier, &mut progress);
+        progress.finish();
+        if result.is_err() {
+            target.discard_if_unused();
+        }
+        let (planned, ledger) = result?;
+        Ok(Done { path: target.path, planned, ledger })
+    }
+
+    /// Refuses models other than those of the run to be repeated; what else is not as it was is noted.
+    fn like_origin(&self, manifest: &mut Manifest, show: &mut dyn FnMut(Event<'_>)) -> Result<(), AppError> {
+        let Some(origin) = self.origin else { return Ok(()) };
+        if let Some(model) = other_model(origin, manifest) {
+            return Err(AppError::bad_input(format!(
+                "model `{model}` is not the one that was measured (its SHA-256 differs), so the run cannot be repeated; use run for another one"
+            )));
+        }
+        for name in other_backends(origin, manifest) {
+            show(Event::Note(format!("the plugin or runtime of {name} is not the one that was measured")));
+        }
+        manifest.notes.push(format!("The run of {} is run again here.", origin.started_at));
+        Ok(())
+    }
 }
 
 /// Runs what is left of the plan; the number of runs planned, and what is on record.
 fn run(
-    args: &RunArgs,
-    config: &Config,
+    job: &Job<'_>,
     folder: RunFolder,
     earlier: Option<Earlier>,
     progress: &mut Progress,
 ) -> Result<(u64, Ledger), AppError> {
     let mut show = |event: Event<'_>| progress.show(&event);
-    let ready = Ready::new(config, &folder, args.isolation, &args.plugins, &mut show)?;
+    let config = job.config;
+    let ready = Ready::new(config, &folder, job.isolation, job.plugins, &mut show)?;
     let Ready { setup, starter, .. } = &ready;
     let whole = plan(config, &setup.contexts(config));
     if let (true, Some(first)) = (whole.cells.is_empty(), whole.skipped.first()) {
         return Err(AppError::bad_input(format!("nothing can be run: {}", first.reason)));
     }
     let mut manifest = first_manifest(config, &whole, setup);
-    let plan = part_of(whole, args.shard, &mut manifest)?;
+    let plan = part_of(whole, job.shard, &mut manifest)?;
+    job.like_origin(&mut manifest, &mut show)?;
     for skipped in &plan.skipped {
         show(Event::Note(format!("skipped: {} ({})", skipped.reason, skipped.cell.mode.name())));
     }

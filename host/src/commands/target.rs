@@ -131,13 +131,12 @@ impl Earlier {
     /// # Errors
     /// A model that is not the one the run began with.
     pub(super) fn continued(&self, mut now: Manifest) -> Result<Manifest, AppError> {
-        let models = self.manifest.models.iter().zip(&now.models);
-        if let Some((model, _)) = models.into_iter().find(|(a, b)| a.sha256 != b.sha256) {
+        if let Some(model) = other_model(&self.manifest, &now) {
             return Err(AppError::bad_input(format!(
-                "model `{}` is not the one this run began with (its SHA-256 differs); give another --out",
-                model.name
+                "model `{model}` is not the one this run began with (its SHA-256 differs); give another --out"
             )));
         }
+        now.counts.spared = self.manifest.counts.spared;
         now.started_at.clone_from(&self.manifest.started_at);
         for (before, after) in self.manifest.backends.iter().zip(&mut now.backends) {
             after.session.clone_from(&before.session);
@@ -172,14 +171,24 @@ impl Earlier {
 
     /// What is not as it was when the run began: the records made from here on may not be like those before.
     pub(super) fn changes(&self, now: &Manifest) -> Vec<String> {
-        let before = self.manifest.backends.iter();
-        let changed = before
-            .zip(&now.backends)
-            .filter(|(a, b)| (&a.sha256, &a.runtime_version) != (&b.sha256, &b.runtime_version));
+        let changed = other_backends(&self.manifest, now);
         changed
-            .map(|(a, _)| format!("the plugin or runtime of {} is not the one this run began with", a.name))
+            .map(|name| format!("the plugin or runtime of {name} is not the one this run began with"))
             .collect()
     }
+}
+
+/// The first model that is not what it was.
+pub(super) fn other_model<'a>(before: &'a Manifest, now: &Manifest) -> Option<&'a str> {
+    let mut models = before.models.iter().zip(&now.models);
+    models.find(|(a, b)| a.sha256 != b.sha256).map(|(model, _)| model.name.as_str())
+}
+
+/// The backends whose plugin or runtime is not what it was.
+pub(super) fn other_backends<'a>(before: &'a Manifest, now: &'a Manifest) -> impl Iterator<Item = &'a str> {
+    let pairs = before.backends.iter().zip(&now.backends);
+    let changed = pairs.filter(|(a, b)| (&a.sha256, &a.runtime_version) != (&b.sha256, &b.runtime_version));
+    changed.map(|(a, _)| a.name.as_str())
 }
 
 fn newest(name: &str) -> Option<PathBuf> {

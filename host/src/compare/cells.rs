@@ -17,6 +17,8 @@ pub(super) struct Folder {
     pub(super) cells: Vec<Cell>,
     /// Records left out because they repeat a run.
     pub(super) doubled: u64,
+    /// Ok runs in whose time the machine was not their own.
+    pub(super) disturbed: u64,
     pub(super) torn: bool,
 }
 
@@ -47,8 +49,8 @@ impl Folder {
         let manifest = read_manifest(path)?;
         let mut collected = Collected::default();
         let torn = stream_records(path, |_, record| collected.push(record))?;
-        let Collected { cells, doubled, .. } = collected;
-        Ok(Self { path: path.into(), manifest, cells, doubled, torn })
+        let Collected { cells, doubled, disturbed, .. } = collected;
+        Ok(Self { path: path.into(), manifest, cells, doubled, disturbed, torn })
     }
 
     /// The backends that have records, in the order of the manifest, then of the records.
@@ -73,6 +75,7 @@ struct Collected {
     ids: HashMap<String, u32>,
     seen: HashSet<(u32, u32, u32, u32)>,
     doubled: u64,
+    disturbed: u64,
 }
 
 impl Collected {
@@ -87,6 +90,7 @@ impl Collected {
             cells.len() - 1
         });
         if self.seen.insert((id, place as u32, record.round, record.repetition)) {
+            self.disturbed += u64::from(!record.disturbances.is_empty());
             self.cells[place].push(&record);
         } else {
             self.doubled += 1;

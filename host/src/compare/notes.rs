@@ -34,13 +34,20 @@ pub(super) fn notes(
 fn folder(of: &Folder) -> Vec<String> {
     let name = one_line(&of.path.display().to_string());
     let recorded: u64 = of.cells.iter().map(|cell| cell.recorded).sum();
-    let missing = of.manifest.planned_runs.saturating_sub(recorded);
+    let needed = of.manifest.planned_runs.saturating_sub(of.manifest.counts.spared);
+    let missing = needed.saturating_sub(recorded);
     let mut lines = Vec::new();
     if missing > 0 {
         lines.push(format!("{name}: {missing} planned runs have no record"));
     }
     if of.doubled > 0 {
         lines.push(format!("{name}: {} records are left out: they repeat runs recorded before", of.doubled));
+    }
+    if of.disturbed > 0 {
+        let runs = of.disturbed;
+        lines.push(format!(
+            "{name}: {runs} of {recorded} runs are not valid, for the machine was not quiet (`report` says why); they take part"
+        ));
     }
     if of.torn {
         lines.push(format!("{name}: the last line of records.jsonl is torn and left out"));

@@ -1,7 +1,8 @@
 //! Whether the parts of a config fit each other.
 
-use super::{AccuracySettings, Config};
+use super::{AccuracySettings, Config, RunSettings};
 use crate::record::Mode;
+use crate::validity::LEAST_BEFORE_STOP;
 use std::collections::HashSet;
 
 const MOST_RUNS: u64 = 10_000_000;
@@ -112,6 +113,7 @@ fn run(config: &Config) -> Result<(), String> {
             return Err(format!("{key} is {value}; it must be above 0 and at most 1000000 seconds"));
         }
     }
+    validity(run)?;
     let sampling = &run.sampling;
     if !(sampling.temperature >= 0.0 && sampling.temperature.is_finite()) {
         return Err(format!("run.sampling.temperature is {}; it must be 0 or more", sampling.temperature));
@@ -120,6 +122,34 @@ fn run(config: &Config) -> Result<(), String> {
         return Err(format!("run.sampling.top_p is {}; it must be above 0 and at most 1", sampling.top_p));
     }
     Ok(())
+}
+
+fn validity(run: &RunSettings) -> Result<(), String> {
+    let runs = run.repetitions.saturating_mul(run.rounds);
+    if let Some(least) = run.min_repetitions.filter(|least| !(2..=runs).contains(least)) {
+        return Err(format!(
+            "run.min_repetitions is {least}; it must be 2 to {runs}, which is what repetitions x rounds gives a cell"
+        ));
+    }
+    if !(run.min_measured_s >= 0.0 && run.min_measured_s <= 1e6) {
+        return Err(format!("run.min_measured_s is {}; it must be 0 to 1000000 seconds", run.min_measured_s));
+    }
+    if !(run.busy_above_pct > 0.0 && run.busy_above_pct.is_finite()) {
+        return Err(format!(
+            "run.busy_above_pct is {}; it must be a number above 0 (100 is the whole machine)",
+            run.busy_above_pct
+        ));
+    }
+    match run.target_ci {
+        Some(target) if !(target > 0.0 && target < 1.0) => {
+            Err(format!("run.target_ci is {target}; it must be above 0 and below 1 (0.02 is 2% of the mean)"))
+        }
+        Some(_) if run.repetitions <= LEAST_BEFORE_STOP => Err(format!(
+            "run.target_ci ends a cell after {LEAST_BEFORE_STOP} repetitions at the earliest, and repetitions is {}; set the most there may be, such as 30",
+            run.repetitions
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn names<'a>(list: &str, given: impl Iterator<Item = &'a str>) -> Result<(), String> {

@@ -41,6 +41,15 @@ pub struct RunSettings {
     pub repetitions: u32,
     /// Times the whole matrix is run, each with fresh workers.
     pub rounds: u32,
+    /// Fewest valid runs of a cell for which anything is claimed; none: 3.
+    pub min_repetitions: Option<u32>,
+    /// Least time that the valid runs of a cell take together, seconds, for anything to be claimed.
+    pub min_measured_s: f64,
+    /// Half the width of the 95% confidence interval of a cell's mean latency, as a share of the mean, at which its runs of
+    /// a round end early; none: all are made.
+    pub target_ci: Option<f64>,
+    /// From which share of the machine's processors on, in percent, what others use makes a run not valid.
+    pub busy_above_pct: f64,
     /// Order by seed instead of as written.
     pub shuffle: bool,
     /// Longest time for one run, its warm-ups included, seconds.
@@ -66,6 +75,10 @@ impl Default for RunSettings {
             warmups: 1,
             repetitions: 5,
             rounds: 1,
+            min_repetitions: None,
+            min_measured_s: 0.0,
+            target_ci: None,
+            busy_above_pct: 10.0,
             shuffle: true,
             deadline_s: 180.0,
             open_deadline_s: 600.0,

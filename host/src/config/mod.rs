@@ -58,6 +58,16 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// The config that a manifest keeps.
+///
+/// # Errors
+/// One line: the first thing that is none, or that does not fit.
+pub fn from_manifest(written: &serde_json::Value) -> Result<Config, String> {
+    let config: Config = serde_json::from_value(written.clone()).map_err(|error| error.to_string())?;
+    check::check(&config)?;
+    Ok(config)
+}
+
 fn resolve(written: file::ConfigFile, folder: &Path) -> Config {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
     let file::ConfigFile {

@@ -4,12 +4,13 @@ use super::Options;
 use super::part::Part;
 use super::records::Written;
 use crate::environment::Machine;
-use crate::manifest::{Manifest, MergedPart};
+use crate::manifest::{Counts, Manifest, MergedPart};
 use std::collections::BTreeMap;
 
 /// The manifest of the folder that `parts` become.
 pub(super) fn unite(parts: &[Part], options: Options, written: &Written, notes: &[String]) -> Manifest {
     let manifests: Vec<&Manifest> = parts.iter().map(|part| &part.manifest).collect();
+    let planned_runs = planned_runs(&manifests, options, written);
     let mut merged = Manifest {
         inferhost: env!("CARGO_PKG_VERSION").into(),
         git_commit: agreed(&manifests, |of| of.git_commit.clone()),
@@ -17,9 +18,9 @@ pub(super) fn unite(parts: &[Part], options: Options, written: &Written, notes: 
         ended_at: last_end(&manifests),
         // The rest is in `merged_from`.
         machine: Machine::common(manifests.iter().map(|of| &of.machine)),
-        planned_runs: planned_runs(&manifests, options, written),
+        planned_runs,
         planned_evaluations: planned_evaluations(&manifests),
-        counts: written.counts.clone(),
+        counts: counts(&manifests, planned_runs, written),
         shard: None,
         merged_from: merged_from(parts, written),
         notes: earlier_notes(&manifests, notes),
@@ -53,6 +54,13 @@ fn planned_runs(manifests: &[&Manifest], options: Options, written: &Written) ->
         None => of.planned_runs.saturating_sub(*imported),
     });
     of_plan.max().unwrap_or(0) + written.imported
+}
+
+/// A run that one part spared and another made is made.
+fn counts(manifests: &[&Manifest], planned: u64, written: &Written) -> Counts {
+    let spared: u64 = manifests.iter().map(|of| of.counts.spared).sum();
+    let unrecorded = planned.saturating_sub(written.counts.recorded);
+    Counts { spared: spared.min(unrecorded), ..written.counts.clone() }
 }
 
 fn planned_evaluations(manifests: &[&Manifest]) -> u64 {

@@ -1,14 +1,14 @@
 //! Which backend to use, in sentences, for every output alike, and the rules they follow from.
 
 use super::figure::{NONE, count, figure, interval, p_value, times};
-use crate::analysis::{ALPHA, Analysis, Candidate, LEAST_RUNS, Recommendation, Use};
+use crate::analysis::{ALPHA, Analysis, Candidate, Recommendation, Use};
 
 /// Candidates that are named beside the leader.
 const RIVALS: usize = 3;
 
 /// The rules, a paragraph each, with the numbers that this report was made with.
 pub(super) fn rules(analysis: &Analysis) -> Vec<String> {
-    let threshold = percent(analysis.settings.threshold);
+    let (threshold, least) = (percent(analysis.settings.threshold), analysis.least);
     vec![
         format!(
             "An answer is about one model and one call: generation with cache where that was measured, else without, else \
@@ -18,7 +18,7 @@ pub(super) fn rules(analysis: &Analysis) -> Vec<String> {
         ),
         format!(
             "A backend is a candidate where the accuracy gate does not fail it and every scenario asked about has at least \
-             {LEAST_RUNS} ok runs. Degraded runs take part in nothing; scenarios that no backend has enough runs of are left \
+             {least}. Degraded runs take part in nothing; scenarios that no backend has enough runs of are left \
              out; what another program measured is shown, not recommended. Who is passed over is named with the reason."
         ),
         format!(

@@ -2,15 +2,17 @@
 
 use super::answer::percent;
 use super::figure::{figure, p_value, ratio};
-use crate::analysis::{
-    CellSummary, DRIFT, DRIFT_P, Flag, LEAST_RUNS, OUTLIER_SHARE, SLOW_FIRST, UNSTABLE_CV,
-};
+use crate::analysis::{CellSummary, DRIFT, DRIFT_P, Flag, OUTLIER_SHARE, SLOW_FIRST, UNSTABLE_CV};
+use crate::record::DisturbanceKind;
 use crate::stats::OUTLIER_SCORE;
+use crate::validity::Least;
 
 /// What each word means, with the bounds.
-pub(super) fn how_to_read() -> String {
+pub(super) fn how_to_read(least: Least) -> String {
     format!(
-        "- **Doubts** change no figure. *Too few runs*: fewer than {LEAST_RUNS} ok runs, so nothing is claimed. *Unstable*: \
+        "- **Doubts** change no figure. *Too few runs*, *too little time*: fewer than {least}, so nothing is claimed. \
+         *Not valid*: in the time of so many ok runs others used the processors (busy), memory was moved to or from the disk \
+         (swapped), or a processor, GPU or quota slowed them (throttled); each such record says what was found and what to do. *Unstable*: \
          the latency's standard deviation is above {} of its mean. *Slow first run*: in most workers the first measured run \
          took {SLOW_FIRST} times the median of the others or more, and longer than each of them. *Drift*: latency changed by \
          {} or more from a worker's first run to its last (Theil and Sen's slope), Kendall's tau with p below {DRIFT_P}. \
@@ -34,9 +36,19 @@ pub(super) fn doubts(cell: &CellSummary) -> Option<String> {
     (!words.is_empty()).then(|| words.join("; "))
 }
 
+fn kinds(counts: [u64; 3]) -> String {
+    let names = [DisturbanceKind::Busy, DisturbanceKind::Swapped, DisturbanceKind::Throttled];
+    let found = names.into_iter().zip(counts).filter(|(_, count)| *count > 0);
+    found.map(|(kind, count)| format!("{} {count}", kind.name())).collect::<Vec<_>>().join(", ")
+}
+
 fn doubt(flag: Flag) -> String {
     match flag {
         Flag::TooFewRuns { ok } => format!("too few runs ({ok} ok)"),
+        Flag::TooLittleTime { measured_s } => format!("too little time ({} s)", figure(Some(measured_s))),
+        Flag::Disturbed { busy, swapped, throttled, runs } => {
+            format!("{runs} not valid ({})", kinds([busy, swapped, throttled]))
+        }
         Flag::Unstable { cv } => format!("unstable (CV {}%)", figure(Some(cv * 100.0))),
         Flag::SlowFirstRun { ratio: times } => format!("slow first run ({})", ratio(Some(times))),
         Flag::WorkersDiffer { spread, p } => {

@@ -4,7 +4,7 @@ use super::accuracy;
 use super::figure::count;
 use crate::analysis::{Agreement, Analysis, RunCounts};
 use crate::manifest::{Manifest, ShardEntry};
-use crate::record::DegradedKind;
+use crate::record::{DegradedKind, DisturbanceKind};
 use std::collections::BTreeMap;
 
 /// The first sentence of every output.
@@ -32,12 +32,13 @@ fn sentence(runs: &RunCounts) -> String {
 }
 
 fn recorded(runs: &RunCounts) -> String {
-    format!(
-        "{} of {} planned runs recorded, {} ok",
-        count(runs.recorded),
-        count(runs.planned),
-        count(runs.ok)
-    )
+    let (recorded, planned, ok) = (count(runs.recorded), count(runs.planned), count(runs.ok));
+    match runs.spared {
+        0 => format!("{recorded} of {planned} planned runs recorded, {ok} ok"),
+        spared => {
+            format!("{recorded} of {planned} planned runs recorded, {} not needed, {ok} ok", count(spared))
+        }
+    }
 }
 
 /// `crashed 1, timeout 2`; none where nothing is degraded.
@@ -65,6 +66,7 @@ pub(super) fn warnings(manifest: &Manifest, analysis: &Analysis) -> Vec<String> 
             "There are {surplus} more recorded runs than planned: these may be two matrices in one folder."
         ));
     }
+    lines.extend(disturbed(runs));
     if runs.doubled > 0 {
         let doubled = count(runs.doubled);
         lines.push(format!(
@@ -87,6 +89,28 @@ pub(super) fn warnings(manifest: &Manifest, analysis: &Analysis) -> Vec<String> 
         lines.push(format!("The baseline {baseline} has no ok run, so there are no ratios."));
     }
     lines
+}
+
+/// Each run's record has the figures and the remedy.
+fn disturbed(runs: &RunCounts) -> Option<String> {
+    let of = |(kind, count): (&DisturbanceKind, &u64)| {
+        let what = match kind {
+            DisturbanceKind::Busy => "others used the processors",
+            DisturbanceKind::Swapped => "memory was moved to or from the disk",
+            DisturbanceKind::Throttled => "a processor, GPU or quota slowed them",
+        };
+        format!("{what} ({} {count})", kind.name())
+    };
+    let reasons: Vec<String> = runs.disturbed_by_kind.iter().map(of).collect();
+    (runs.disturbed > 0).then(|| {
+        format!(
+            "The machine was not quiet: {} of {} ok runs are not valid, for {}. They stay in every figure; `disturbances` \
+             in their records says what to do.",
+            count(runs.disturbed),
+            count(runs.ok),
+            reasons.join(", ")
+        )
+    })
 }
 
 fn accuracy_warnings(analysis: &Analysis) -> Vec<String> {

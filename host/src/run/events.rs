@@ -18,4 +18,6 @@ pub enum Event<'a> {
     },
     /// A run is recorded.
     Recorded(&'a Record),
+    /// A run need not be made.
+    Spared,
 }

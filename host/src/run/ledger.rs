@@ -18,7 +18,7 @@ impl Ledger {
     /// # Errors
     /// What the system refused.
     pub fn open(folder: RunFolder, mut manifest: Manifest, recorded: &[Record]) -> Result<Self, StoreError> {
-        manifest.counts = Counts::default();
+        manifest.counts = Counts { spared: manifest.counts.spared, ..Counts::default() };
         manifest.ended_at = None;
         recorded.iter().for_each(|record| manifest.counts.add(record));
         folder.write_manifest(&manifest)?;
@@ -34,6 +34,16 @@ impl Ledger {
         self.folder.append(record)?;
         self.manifest.counts.add(record);
         Ok(())
+    }
+
+    /// Forgets which runs need not be made: they are about to be counted anew.
+    pub(super) fn recount_spared(&mut self) {
+        self.manifest.counts.spared = 0;
+    }
+
+    /// Counts a planned run that need not be made.
+    pub(super) fn spare(&mut self) {
+        self.manifest.counts.spared += 1;
     }
 
     /// Adds a line to `accuracy.jsonl`. It is on the disk when this returns.

@@ -10,7 +10,8 @@ use crate::interrupt;
 use crate::plan::{Group, Plan};
 use crate::record::Record;
 use crate::store::StoreError;
-use std::collections::HashSet;
+use crate::validity::Enough;
+use std::collections::HashMap;
 
 /// What stops a matrix before its end. The records made so far are kept.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,9 @@ impl Matrix<'_> {
         ledger: &mut Ledger,
         events: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), RunError> {
-        let done: HashSet<RunKey> = recorded.iter().map(RunKey::of).collect();
+        let done: HashMap<RunKey, &Record> =
+            recorded.iter().map(|record| (RunKey::of(record), record)).collect();
+        ledger.recount_spared();
         events(Event::Started { planned: self.plan.runs(), recorded: done.len() as u64 });
         let result =
             self.plan.groups.iter().try_for_each(|group| self.run_group(group, &done, ledger, events));
@@ -61,14 +64,23 @@ impl Matrix<'_> {
     fn run_group(
         &self,
         group: &Group,
-        done: &HashSet<RunKey>,
+        done: &HashMap<RunKey, &Record>,
         ledger: &mut Ledger,
         events: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), RunError> {
         let mut runner = GroupRunner::new(self, group);
+        let mut cells: HashMap<usize, Enough> = HashMap::new();
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         for &run in &group.runs {
             let cell = &self.plan.cells[run.cell];
-            if done.contains(&RunKey(cell.id.0.clone(), group.round, run.repetition)) {
+            let enough = cells.entry(run.cell).or_insert_with(|| Enough::new(&self.config.run));
+            if let Some(record) = done.get(&RunKey(cell.id.0.clone(), group.round, run.repetition)) {
+                enough.extend(record);
+                continue;
+            }
+            if enough.reached() {
+                ledger.spare();
+                events(Event::Spared);
                 continue;
             }
             if interrupt::requested() {
@@ -76,9 +88,10 @@ impl Matrix<'_> {
             }
             let started_at = now();
             let outcome = runner.attempt(run)?;
-            let place = Place { group, run, started_at, worker_pid: runner.pid };
+            let place = Place { group, run, started_at, worker_pid: runner.pid, cores };
             let record = record(self.config, cell, place, outcome);
             ledger.append(&record)?;
+            enough.extend(&record);
             if let Some(session) = runner.session.take() {
                 ledger.note_session(group.backend, &self.config.models[group.model].name, session)?;
             }

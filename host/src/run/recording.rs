@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::plan::{Cell, Group, Run};
 use crate::record::{Degraded, Mode, Record, SCHEMA, Status};
+use crate::validity::disturbances;
 use crate::worker::protocol::RunResult;
 
 /// When and where a run took place.
@@ -11,6 +12,8 @@ pub(super) struct Place<'a> {
     pub(super) run: Run,
     pub(super) started_at: String,
     pub(super) worker_pid: Option<u32>,
+    /// Of the machine, as far as this process may use them.
+    pub(super) cores: u64,
 }
 
 /// The record of `cell`'s run.
@@ -21,6 +24,7 @@ pub(super) fn record(
     outcome: Result<RunResult, Degraded>,
 ) -> Record {
     let scenario = &config.scenarios[cell.scenario];
+    let cores = place.cores;
     let blank = Record {
         schema: SCHEMA,
         cell: cell.id.0.clone(),
@@ -49,7 +53,10 @@ pub(super) fn record(
         imported: None,
     };
     match outcome {
-        Ok(result) => measured(blank, result),
+        Ok(result) => {
+            let disturbances = disturbances(&result.telemetry, cores, config.run.busy_above_pct);
+            Record { disturbances, ..measured(blank, result) }
+        }
         Err(degraded) => Record { degraded: Some(degraded), ..blank },
     }
 }

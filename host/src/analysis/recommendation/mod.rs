@@ -132,7 +132,11 @@ pub(super) fn recommendations(analysis: &Analysis, threshold: f64) -> Vec<Recomm
         let asked = asked.or_else(|| of_model.iter().max_by_key(|cell| worth(cell.call)));
         let Some(call) = asked.map(|cell| cell.call) else { continue };
         let cells: Vec<&CellSummary> = of_model.iter().filter(|cell| cell.call == call).collect();
-        found.extend(Use::ALL.iter().filter_map(|&of| Question::new(of, call, &cells)?.answer(threshold)));
+        found.extend(
+            Use::ALL
+                .iter()
+                .filter_map(|&of| Question::new(of, call, &cells, analysis.least)?.answer(threshold)),
+        );
     }
     found
 }

@@ -3,10 +3,10 @@
 use super::{Candidate, PassedOver, Recommendation, Use};
 use crate::accuracy::Verdict;
 use crate::analysis::cell::CellSummary;
-use crate::analysis::flag::LEAST_RUNS;
 use crate::analysis::group::{Call, Scenario};
 use crate::analysis::order::distinct;
 use crate::stats::{RatioOfMeans, Summary, geometric_mean, geometric_ratio};
+use crate::validity::Least;
 
 /// The cells that a use is about.
 pub(super) struct Question<'a> {
@@ -14,10 +14,11 @@ pub(super) struct Question<'a> {
     call: Call,
     scenarios: Vec<Scenario>,
     cells: Vec<&'a CellSummary>,
+    least: Least,
 }
 
 impl<'a> Question<'a> {
-    pub(super) fn new(of: Use, call: Call, cells: &[&'a CellSummary]) -> Option<Self> {
+    pub(super) fn new(of: Use, call: Call, cells: &[&'a CellSummary], least: Least) -> Option<Self> {
         // What nobody could run, or only another program measured, tells no backends apart.
         let telling: Vec<&CellSummary> = cells.iter().copied().filter(|cell| cell.is_enough()).collect();
         let batches =
@@ -35,7 +36,7 @@ impl<'a> Question<'a> {
         scenarios.dedup();
         let known = |cell: &&CellSummary| of != Use::LeastCost || cell.cost_per_million_tokens.is_some();
         let asked = cells.iter().any(known) && !cells.is_empty();
-        asked.then_some(Self { of, call, scenarios, cells })
+        asked.then_some(Self { of, call, scenarios, cells, least })
     }
 
     pub(super) fn answer(&self, threshold: f64) -> Option<Recommendation> {
@@ -89,15 +90,13 @@ impl<'a> Question<'a> {
             return Some(format!("no ok run ({})", kinds.join(", ")));
         }
         let measured = |scenario: &&Scenario| {
-            cells.iter().any(|cell| cell.scenario == **scenario && cell.ok >= LEAST_RUNS as u64)
+            cells.iter().any(|cell| cell.scenario == **scenario && cell.has_enough_runs)
         };
         let short = self.scenarios.iter().filter(|scenario| !measured(scenario)).count();
         let all = self.scenarios.len();
         match all {
-            0 => Some(format!("fewer than {LEAST_RUNS} ok runs in every scenario")),
-            _ => {
-                (short > 0).then(|| format!("fewer than {LEAST_RUNS} ok runs in {short} of {all} scenarios"))
-            }
+            0 => Some(format!("fewer than {} in every scenario", self.least)),
+            _ => (short > 0).then(|| format!("fewer than {} in {short} of {all} scenarios", self.least)),
         }
     }
 

@@ -9,7 +9,7 @@ pub(super) fn how_to_read(page: &Page<'_>) -> Markup {
     let doubtful = page.analysis.cells.iter().any(|cell| flag::doubts(cell).is_some());
     let mut text = markdown::HOW_TO_READ.to_string();
     if doubtful {
-        text.push_str(&flag::how_to_read());
+        text.push_str(&flag::how_to_read(page.analysis.least));
     }
     if resources::any(page.analysis) {
         text.push_str(resources::HOW_TO_READ);

@@ -59,7 +59,7 @@ pub(super) fn markdown(manifest: &Manifest, analysis: &Analysis) -> String {
 
 fn how_to_read_doubts(analysis: &Analysis) -> String {
     let doubtful = analysis.cells.iter().any(|cell| flag::doubts(cell).is_some());
-    if doubtful { flag::how_to_read() } else { String::new() }
+    if doubtful { flag::how_to_read(analysis.least) } else { String::new() }
 }
 
 fn title(name: &str) -> String {
