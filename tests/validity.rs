@@ -87,13 +87,14 @@ fn rules_that_cannot_hold_are_refused() {
 fn a_run_folder_is_run_again_from_its_manifest_alone() {
     let host = Host::new();
     let run = "use_cache = [true, false]\nrepetitions = 2\nmodes = [\"prefill\", \"generate\", \"logprobs\"]";
-    let backends = faulty("a", "") + &faulty("b", "fault = \"error\"");
+    let candle = "[[backends]]\nname = \"c\"\nplugin = \"candle\"\noptions = { threads = 2 }\n";
+    let backends = faulty("a", "") + &faulty("b", "fault = \"error\"") + candle;
     let (ended, records) = host.matrix(&config(run, &backends));
     ended.succeeds();
     std::fs::remove_file(host.path("config.toml")).unwrap();
     std::fs::rename(host.path("out"), host.path("moved")).unwrap();
     let again = host.run(&["rerun", "moved", "--out", "out"]);
-    let said = "again: 8 of 8 cells are the same, and 4 of 4 outputs\nnext: inferhost compare moved out";
+    let said = "again: 12 of 12 cells are the same, and 8 of 8 outputs\nnext: inferhost compare moved out";
     assert!(again.succeeds().stdout.contains(said), "{}", again.stdout);
     let key = |record: &inferhost::record::Record| {
         (record.cell.clone(), record.round, record.repetition, record.output_digest.clone())
@@ -109,7 +110,7 @@ fn a_run_folder_is_run_again_from_its_manifest_alone() {
 
     let json = host.run(&["rerun", "moved", "--out", "third", "--json"]);
     let summary: serde_json::Value = serde_json::from_str(&json.succeeds().stdout).unwrap();
-    assert_eq!((&summary["same_cells"], &summary["same_outputs"]), (&8.into(), &4.into()), "{summary}");
+    assert_eq!((&summary["same_cells"], &summary["same_outputs"]), (&12.into(), &8.into()), "{summary}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::manifest::sample::manifest;
-use crate::record::{Mode, Record, sample};
+use crate::record::{Disturbance, Mode, Record, sample};
 use crate::stats::Summary;
 use crate::store::Records;
 
@@ -47,6 +47,30 @@ fn every_denominator_is_counted() {
     assert_eq!((cell.recorded, cell.ok, cell.latency_ms.n), (4, 2, 2));
     let [group] = found.degraded.as_slice() else { panic!("{:?}", found.degraded) };
     assert_eq!((group.count, group.stage, group.message.as_str()), (2, Stage::Run, "no answer in 10 s"));
+}
+
+#[test]
+fn runs_that_are_not_valid_are_counted_and_marked_and_stay() {
+    let of_kind = |kind| Disturbance { kind, message: "found; do".into() };
+    let (busy, hot) = (of_kind(DisturbanceKind::Busy), of_kind(DisturbanceKind::Throttled));
+    let with = |repetition, disturbances| Record { disturbances, ..on("ort", repetition, 1.0) };
+    let found = of(4, vec![with(0, vec![busy.clone(), hot]), with(1, vec![busy]), on("ort", 2, 4.0)]);
+    assert_eq!(
+        (found.runs.ok, found.runs.disturbed, found.cells[0].throughput_tok_s.mean),
+        (3, 2, Some(2.0))
+    );
+    let by_kind = [(DisturbanceKind::Busy, 2), (DisturbanceKind::Throttled, 1)];
+    assert_eq!(found.runs.disturbed_by_kind, BTreeMap::from(by_kind));
+    let marked = Flag::Disturbed { busy: 2, swapped: 0, throttled: 1, runs: 2 };
+    assert!(found.cells[0].flags.contains(&marked), "{:?}", found.cells[0].flags);
+}
+
+#[test]
+fn what_was_not_needed_is_not_missing() {
+    let mut manifest = manifest(10);
+    manifest.counts.spared = 7;
+    let runs = analysed(&manifest, Records { records: vec![in_its_cell(sample::ok())], torn: false }).runs;
+    assert_eq!((runs.planned, runs.recorded, runs.spared, runs.missing), (10, 1, 7, 2));
 }
 
 #[test]
