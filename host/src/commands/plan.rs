@@ -49,6 +49,9 @@ fn text(config: &Config, plan: &Plan) -> String {
         plan.runs(),
         plan.groups.len()
     )];
+    lines.extend(run.target_ci.map(|target| {
+        format!("at most: a cell's runs end early once its mean latency is known to {}%", target * 100.0)
+    }));
     lines.extend(plan.cells.iter().map(|cell| format!("  {}  {}", cell.id.0, describe(config, cell))));
     let skipped = plan.skipped.iter();
     lines.extend(skipped.map(|s| format!("  skipped           {}: {}", describe(config, &s.cell), s.reason)));
