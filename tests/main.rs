@@ -13,6 +13,8 @@
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
 //! - `page`: `report.html`, in a real browser where there is one (`browser`)
+//! - `doctor`: what is wrong with a machine and its plugins, told where nothing works
+//! - `trust`: plugins that anyone may change, that are not the pinned one, that are replaced while they run
 //! - `growth`: the host's memory, which does not depend on the number of runs
 #![expect(
     clippy::unwrap_used,
@@ -24,6 +26,7 @@ mod accuracy;
 mod browser;
 mod compare;
 mod configs;
+mod doctor;
 mod faults;
 mod growth;
 mod import;
@@ -36,3 +39,4 @@ mod resume;
 mod support;
 mod telemetry;
 mod torch;
+mod trust;
