@@ -31,7 +31,10 @@ fn a_plugin_that_anyone_may_change_is_refused_by_every_command() {
     let run = ["run", "config.toml", "--out", "out"];
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
     let conformance = ["conformance", "--plugin", "faulty", "--golden", golden.to_str().unwrap()];
-    let with = |arguments: &[&str], more: &[&str]| [arguments, &["--plugin-dir", folder_name], more].concat();
+    let with = |arguments: &[&str], more: &[&str]| -> Vec<String> {
+        let all = [arguments, &["--plugin-dir", folder_name], more].concat();
+        all.into_iter().map(String::from).collect()
+    };
     for (path, mode) in [(&file, 0o777), (&folder, 0o777)] {
         let before = path.metadata().unwrap().permissions();
         set_permissions(path, Permissions::from_mode(mode)).unwrap();

@@ -4,13 +4,14 @@ mod artifacts;
 mod compare;
 mod doctor;
 mod folders;
+mod plugins;
 
 pub use artifacts::{ArtifactsAction, ArtifactsArgs, PrepareArgs};
 pub use compare::CompareArgs;
 pub use doctor::DoctorArgs;
 pub use folders::{ImportArgs, MergeArgs, RunArgs};
+pub use plugins::PluginDirs;
 
-use crate::plugins::{FindError, PluginFolders, Trust};
 use crate::run::Isolation;
 use crate::stats::Test;
 use clap::{Args, Parser, Subcommand};
@@ -118,27 +119,6 @@ pub enum Command {
     /// Serve a host (started by the host itself)
     #[command(hide = true)]
     Worker(WorkerArgs),
-}
-
-/// Where plugins are.
-#[derive(Debug, Args)]
-pub struct PluginDirs {
-    /// A folder of plugins, searched before INFERHOST_PLUGIN_DIR, the binary's folder and the user's data folder
-    #[arg(long = "plugin-dir", value_name = "DIR")]
-    pub folders: Vec<PathBuf>,
-    /// Load also plugins that any user of this machine may change (INFERHOST_ALLOW_WORLD_WRITABLE_PLUGINS=1 does the same)
-    #[arg(long)]
-    pub allow_world_writable_plugins: bool,
-}
-
-impl PluginDirs {
-    /// The folders to search, and which of their plugins may be loaded.
-    ///
-    /// # Errors
-    /// A folder that is none.
-    pub fn open(&self) -> Result<PluginFolders, FindError> {
-        PluginFolders::new(&self.folders, Trust::of(self.allow_world_writable_plugins))
-    }
 }
 
 /// Of `backends`.

@@ -26,11 +26,15 @@ pub(super) fn wrong_answer(file: &PluginFile, reason: &str) -> String {
     )
 }
 
-/// For a runtime whose library is not there or not right.
-pub(super) fn runtime(file: &PluginFile, problem: &str) -> String {
-    let variable = problem.split(' ').next().unwrap_or_default();
-    let is_variable = variable.len() > 3 && variable.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-    if is_variable && std::env::var_os(variable).is_some() {
+/// For a runtime whose library is not there, or is not right though it was found `by` what is named so.
+pub(super) fn runtime(file: &PluginFile, problem: &str, by: Option<&str>) -> String {
+    let is_set = |name: &&str| {
+        let is_name = name.len() > 3 && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        is_name && std::env::var_os(name).is_some()
+    };
+    // What a variable names is taken whatever else is there, so fetching another library would not help.
+    let named = problem.split(' ').next().into_iter().chain(by.filter(|by| *by != "INFERHOST_RUNTIMES"));
+    if let Some(variable) = named.into_iter().find(is_set) {
         return format!("unset {variable}, or set it to where the library is");
     }
     if problem.contains("inferhost-plugin-torch-engine") {
@@ -86,8 +90,11 @@ mod tests {
                 "install the runtime that other drives; its documentation says how",
             ),
         ] {
-            assert_eq!(runtime(&file(name), problem), fix, "{problem}");
+            assert_eq!(runtime(&file(name), problem, None), fix, "{problem}");
         }
+        // Set wherever tests run.
+        let unset = runtime(&file("ort"), "cannot use it; run scripts/runtimes.sh ort", Some("PATH"));
+        assert_eq!(unset, "unset PATH, or set it to where the library is");
     }
 
     #[test]

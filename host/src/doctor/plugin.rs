@@ -187,9 +187,10 @@ fn runtime(
     };
     report.checks.push(match &runtime.problem {
         None => Check::ok("runtime", format!("{} {version}{place}", runtime.name)),
-        Some(problem) => {
-            Check::fail("runtime", format!("{}: {problem}", runtime.name)).fix(advice::runtime(file, problem))
-        }
+        Some(problem) => Check::fail("runtime", format!("{}: {problem}", runtime.name)).fix({
+            let by = found.as_ref().map(|found| found.from.as_str());
+            advice::runtime(file, problem, by)
+        }),
     });
     let Some(found) = found else { return };
     report.checks.extend(world_writable(&found.path).map(|found| {

@@ -73,10 +73,6 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    fn set(path: &Path, mode: u32) {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
-
     #[test]
     fn what_everybody_may_change_is_told_through_links_too() {
         let root = tempfile::tempdir().unwrap();
@@ -86,6 +82,9 @@ mod tests {
         let (file, link) = (real.join("plugin.so"), linked.join("plugin.so"));
         fs::write(&file, "").unwrap();
         symlink(&file, &link).unwrap();
+        let set = |path: &Path, mode: u32| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
         for (file_mode, real_mode, linked_mode, culprit) in [
             (0o644, 0o755, 0o755, None),
             (0o664, 0o775, 0o775, None),

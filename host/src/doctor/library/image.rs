@@ -91,6 +91,7 @@ where
         return Err(damaged("it claims more segments than a library has"));
     }
     let segments = header.program_headers(endian, data).map_err(damaged)?;
+    whole(segments, endian, data.len().unwrap_or(0))?;
     let Some(dynamic) = segments.iter().find(|segment| segment.p_type(endian) == elf::PT_DYNAMIC) else {
         return Ok(Image { kind, ..Image::default() });
     };
@@ -101,13 +102,7 @@ where
     let entries: Vec<_> = entries.iter().map(|entry| (entry.tag(endian), entry.val(endian))).collect();
     let entries = entries.split(|(tag, _)| *tag == elf::DT_NULL).next().unwrap_or_default();
     let value = |wanted| entries.iter().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value);
-    let strings = value(elf::DT_STRTAB).and_then(|address| {
-        segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD).find_map(|segment| {
-            let (start, size) = (segment.p_vaddr(endian).into(), segment.p_filesz(endian).into());
-            let within = address.checked_sub(start).filter(|within| *within < size)?;
-            segment.p_offset(endian).into().checked_add(within)
-        })
-    });
+    let strings = value(elf::DT_STRTAB).and_then(|address| offset_of(segments, endian, address));
     let names = |wanted| -> Result<Vec<String>, String> {
         let offsets = entries.iter().filter(|(tag, _)| *tag == wanted).take(IMPORT_LIMIT);
         offsets.map(|(_, offset)| string(data, strings, *offset)).collect()
@@ -119,6 +114,34 @@ where
         rpath: folders(elf::DT_RPATH)?,
         runpath: folders(elf::DT_RUNPATH)?,
     })
+}
+
+/// Where in the file what is loaded to `address` lies.
+fn offset_of<P: ProgramHeader<Endian = Endianness>>(
+    segments: &[P],
+    endian: Endianness,
+    address: u64,
+) -> Option<u64> {
+    let loaded = segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD);
+    loaded.into_iter().find_map(|segment| {
+        let (start, size) = (segment.p_vaddr(endian).into(), segment.p_filesz(endian).into());
+        let within = address.checked_sub(start).filter(|within| *within < size)?;
+        segment.p_offset(endian).into().checked_add(within)
+    })
+}
+
+/// The loader maps what is not there, and the first to touch it dies.
+fn whole<P: ProgramHeader<Endian = Endianness>>(
+    segments: &[P],
+    endian: Endianness,
+    length: u64,
+) -> Result<(), String> {
+    let loaded = segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD);
+    let ends = loaded.map(|s| s.p_offset(endian).into().saturating_add(s.p_filesz(endian).into()));
+    match ends.max().filter(|end| *end > length) {
+        None => Ok(()),
+        Some(end) => Err(format!("it is cut short: {length} bytes are there of {end} that are loaded")),
+    }
 }
 
 /// The text at `offset` of the string table.
@@ -194,10 +217,6 @@ fn read_pe<'data, H: ImageNtHeaders, R: ReadRef<'data>>(data: R) -> Result<Image
 mod tests {
     use super::*;
 
-    fn bytes_of(path: &Path) -> Vec<u8> {
-        std::fs::read(path).unwrap()
-    }
-
     /// This very program, which needs the C library wherever it is linked against one.
     #[test]
     fn a_program_names_what_it_needs() {
@@ -233,7 +252,7 @@ mod tests {
     /// The head of this program, cut at every length up to it and with single bytes changed.
     #[test]
     fn cut_and_garbled_files_give_a_line_and_no_panic() {
-        let whole = bytes_of(&std::env::current_exe().unwrap());
+        let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let head = &whole[..whole.len().min(1024)];
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.so");

@@ -134,7 +134,7 @@ mod tests {
                 let offset = base + strings.len();
                 strings.extend_from_slice(text.as_bytes());
                 strings.push(0);
-                u32::try_from(offset).unwrap()
+                u32::try_from(offset).unwrap_or(0)
             };
             let (key, value) = (at(name), at(file));
             for word in [0, key, value, 0, 0, 0] {
@@ -142,7 +142,7 @@ mod tests {
             }
         }
         let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&u32::try_from(entries.len()).unwrap().to_ne_bytes());
+        bytes.extend_from_slice(&u32::try_from(entries.len()).unwrap_or(0).to_ne_bytes());
         bytes.resize(HEADER, 0);
         [bytes, table, strings].concat()
     }
