@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Bytes of a cache that are read, and of a file that names folders.
 const CACHE_LIMIT: u64 = 64 << 20;
 const CONF_LIMIT: u64 = 1 << 20;
-/// Files that a `ld.so.conf` may include, in all.
+/// Files that a `ld.so.conf` may include, in all; each is read once, for they may include each other.
 const INCLUDE_LIMIT: usize = 256;
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER: usize = 48;
@@ -34,8 +34,7 @@ impl System {
         let cached = bounded(&cache, CACHE_LIMIT).and_then(|bytes| parse_cache(&bytes));
         let mut folders = Vec::new();
         if cached.is_none() {
-            let mut left = INCLUDE_LIMIT;
-            read_conf(root, &root.join("etc/ld.so.conf"), &mut folders, &mut left);
+            read_conf(root, &root.join("etc/ld.so.conf"), &mut folders, &mut Vec::new());
         }
         folders.extend(["lib64", "usr/lib64", "lib", "usr/lib"].map(|folder| root.join(folder)));
         Self {
@@ -87,18 +86,18 @@ fn parse_cache(bytes: &[u8]) -> Option<HashMap<String, Vec<PathBuf>>> {
 }
 
 /// One folder a line, and `include` with a pattern whose last part alone has a star.
-fn read_conf(root: &Path, path: &Path, folders: &mut Vec<PathBuf>, left: &mut usize) {
-    if *left == 0 {
+fn read_conf(root: &Path, path: &Path, folders: &mut Vec<PathBuf>, read: &mut Vec<PathBuf>) {
+    if read.len() >= INCLUDE_LIMIT || read.iter().any(|seen| seen == path) {
         return;
     }
-    *left -= 1;
+    read.push(path.into());
     let text = bounded(path, CONF_LIMIT).unwrap_or_default();
     for line in String::from_utf8_lossy(&text).lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
         let below_root = |path: &str| root.join(path.trim_start_matches('/'));
         match line.strip_prefix("include ").map(str::trim) {
             Some(pattern) => {
-                included(&below_root(pattern)).iter().for_each(|path| read_conf(root, path, folders, left));
+                included(&below_root(pattern)).iter().for_each(|path| read_conf(root, path, folders, read));
             }
             None if line.is_empty() => {}
             None => folders.push(below_root(line)),
