@@ -14,6 +14,8 @@ pub(super) fn execute(args: &DoctorArgs) -> Result<(), AppError> {
     })?;
     // Where it cannot be taken over, Ctrl-C ends the program at once, as anywhere else.
     let _ = interrupt::install();
+    // The known model is tiny, and where no thread can be started none is needed.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global();
     let given = &args.plugins.folders;
     let folders =
         PluginFolders::whatever_is_there(given, Trust::of(args.plugins.allow_world_writable_plugins));

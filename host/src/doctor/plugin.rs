@@ -80,16 +80,17 @@ pub(super) fn examine(
     let mut report = PluginReport { path: Some(file.path.clone()), ..PluginReport::new(&file.name) };
     report.shadowed.clone_from(&file.shadowed);
     report.checks.extend(found(file));
-    match digest::of_file(&file.path) {
+    match hash(&file.path) {
         Ok(sha256) => {
             report.checks.push(Check::ok("sha256", sha256.clone()));
             report.sha256 = Some(sha256);
         }
         Err(error) => {
             let (path, what) = (file.path.display(), "its file cannot be read");
-            report
-                .checks
-                .push(Check::fail("file", format!("{what}: {error}")).fix(format!("chmod u+r {path}")));
+            report.checks.push(
+                Check::fail("file", format!("{what}: {error}"))
+                    .fix(format!("put the plugin's library at {path}, readable")),
+            );
         }
     }
     let own = resolver.dependencies(&file.path);
@@ -109,6 +110,14 @@ pub(super) fn examine(
     report.checks.extend(answer(file, &heard));
     let Heard { interface, description, answer, .. } = heard;
     Ok(PluginReport { interface, description, answer, ..report }.judged())
+}
+
+/// A pipe would be waited for without end.
+fn hash(path: &Path) -> std::io::Result<String> {
+    match path.metadata()?.is_file() {
+        true => digest::of_file(path),
+        false => Err(std::io::Error::other("it is no regular file")),
+    }
 }
 
 /// Where it lies, what it hides, and who may change it.
@@ -156,7 +165,10 @@ fn libraries(name: &'static str, found: &Dependencies, if_missing: Level) -> Che
             name,
             match found.resolved {
                 Some(count) => format!("{count} needed, all found"),
-                None => format!("needs {} (not looked for: this is no ELF system)", found.needed.join(", ")),
+                None => format!(
+                    "needs {} (not looked for: that is done for ELF alone, where it is the system's own format)",
+                    found.needed.join(", ")
+                ),
             },
         );
     };

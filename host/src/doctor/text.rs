@@ -13,7 +13,7 @@ pub fn terminal(report: &Report) -> String {
     let mut lines = vec![host];
     lines.extend(report.checks.iter().flat_map(check));
     for plugin in &report.plugins {
-        let todo = if plugin.fix.is_none() { ": nothing to do" } else { "" };
+        let todo = if plugin.level == Level::Ok { ": nothing to do" } else { "" };
         lines.push(format!("{}  {}{todo}", clipped(&plugin.name, NAME_LIMIT), plugin.level.name()));
         lines.extend(plugin.checks.iter().flat_map(check));
     }

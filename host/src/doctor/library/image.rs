@@ -46,11 +46,11 @@ pub(super) enum Kind {
 /// # Errors
 /// One line: it cannot be read, is no library, or is damaged.
 pub(super) fn read(path: &Path) -> Result<Image, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    // Opening a pipe or a device is no mistake to the system, but reading one may never end.
-    if !file.metadata().is_ok_and(|found| found.is_file()) {
+    // Opening a pipe is no mistake to the system, but it may never end.
+    if !path.metadata().map_err(|error| error.to_string())?.is_file() {
         return Err("it is no regular file".into());
     }
+    let file = File::open(path).map_err(|error| error.to_string())?;
     let cache = ReadCache::new(file);
     let data = &cache;
     let kind = FileKind::parse(data).map_err(|_| "it is no shared library".to_string())?;
