@@ -14,6 +14,8 @@
 //! - `telemetry`: what runs used, seen from outside while they run
 //! - `validity`: when runs are enough and figures count; a matrix run again from its folder
 //! - `page`: `report.html`, in a real browser where there is one (`browser`)
+//! - `doctor`: what is wrong with a machine and its plugins, told where nothing works
+//! - `trust`: plugins that anyone may change, that are not the pinned one, that are replaced while they run
 //! - `growth`: the host's memory, which does not depend on the number of runs
 #![expect(
     clippy::unwrap_used,
@@ -25,6 +27,7 @@ mod accuracy;
 mod browser;
 mod compare;
 mod configs;
+mod doctor;
 mod faults;
 mod growth;
 mod import;
@@ -37,4 +40,5 @@ mod resume;
 mod support;
 mod telemetry;
 mod torch;
+mod trust;
 mod validity;

@@ -45,6 +45,8 @@ pub mod report;
 
 pub mod compare;
 
+pub mod doctor;
+
 // The program around it: what is typed, done and shown.
 pub mod cli;
 pub mod commands;

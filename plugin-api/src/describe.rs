@@ -80,7 +80,7 @@ pub struct Runtime {
     pub name: String,
     /// Its version, where it could be asked.
     pub version: Option<String>,
-    /// The library file it was loaded from; none where it is compiled in.
+    /// The library file it was loaded from, or would be but for `problem`; none where it is compiled in or not found.
     #[serde(default)]
     pub library: Option<String>,
     /// Why it cannot be used here, in one line with what to do.

@@ -83,5 +83,5 @@ pub use describe::{Description, ModelForm, OptionDescription, Runtime, SessionIn
 pub use error::{Error, ErrorKind};
 pub use genai::{DecoderNames, GenaiConfig, GenaiProblem};
 pub use graph_file::{config_beside, find_graph};
-pub use load::{LoadError, OpenSession, Plugin};
+pub use load::{INTERFACE_VERSION, LoadError, OpenSession, Plugin};
 pub use logits::Logits;

@@ -89,7 +89,8 @@ pub enum LoadError {
     },
 }
 
-const ABI_VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of the interface that this host speaks. It loads plugins of the same major version.
+pub const INTERFACE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const TARGET: &str = if cfg!(windows) {
     "Windows"
@@ -103,6 +104,7 @@ const TARGET: &str = if cfg!(windows) {
 #[derive(Clone, Copy)]
 pub struct Plugin {
     module: PluginModule_Ref,
+    interface: &'static str,
 }
 
 impl Plugin {
@@ -113,15 +115,21 @@ impl Plugin {
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         check_magic(path)?;
         let header = lib_header_from_path(path).map_err(|e| load_error(path, e))?;
-        let version = header.version_strings().to_string();
-        let module =
-            header.init_root_module::<PluginModule_Ref>().map_err(|e| check_error(path, version, e))?;
-        Ok(Self { module })
+        let interface = header.version_strings().version.as_str();
+        let module = header
+            .init_root_module::<PluginModule_Ref>()
+            .map_err(|e| check_error(path, interface.to_string(), e))?;
+        Ok(Self { module, interface })
+    }
+
+    /// The version of the interface that it was built against.
+    pub fn interface(&self) -> &'static str {
+        self.interface
     }
 
     /// A backend of this process, without a library: for a plugin's own unit tests.
     pub fn in_process<B: crate::Backend>() -> Self {
-        Self { module: crate::export::module::<B>() }
+        Self { module: crate::export::module::<B>(), interface: INTERFACE_VERSION }
     }
 
     /// What the plugin is and can do, under these options (a JSON object).
@@ -252,7 +260,9 @@ fn load_error(path: &Path, error: LibraryError) -> LoadError {
             LoadError::Refused { path, reason: one_line(&err.to_string()) }
         }
         LibraryError::GetSymbolError { .. } => LoadError::NoPlugin { path },
-        other => LoadError::Foundation { path, difference: difference(&other), expected: ABI_VERSION.into() },
+        other => {
+            LoadError::Foundation { path, difference: difference(&other), expected: INTERFACE_VERSION.into() }
+        }
     }
 }
 
@@ -260,7 +270,7 @@ fn check_error(path: &Path, found: String, error: LibraryError) -> LoadError {
     let path = path.to_path_buf();
     match error {
         LibraryError::IncompatibleVersionNumber { .. } => {
-            LoadError::Version { path, found, expected: ABI_VERSION.into() }
+            LoadError::Version { path, found, expected: INTERFACE_VERSION.into() }
         }
         other => LoadError::Layout { path, version: found, difference: difference(&other) },
     }

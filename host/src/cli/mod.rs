@@ -2,11 +2,15 @@
 
 mod artifacts;
 mod compare;
+mod doctor;
 mod folders;
+mod plugins;
 
 pub use artifacts::{ArtifactsAction, ArtifactsArgs, PrepareArgs};
 pub use compare::CompareArgs;
+pub use doctor::DoctorArgs;
 pub use folders::{ImportArgs, MergeArgs, RerunArgs, RunArgs};
+pub use plugins::PluginDirs;
 
 use crate::run::Isolation;
 use crate::stats::Test;
@@ -39,7 +43,9 @@ pub enum Command {
     /// Run a config's matrix and record every run
     #[command(after_help = "Examples:\n  inferhost run configs/quickstart.toml\n  \
         inferhost run configs/quickstart.toml --resume --out runs/quickstart-20261120-160000\n  \
-        inferhost run configs/quickstart.toml --shard 1/2 --out runs/here")]
+        inferhost run configs/quickstart.toml --shard 1/2 --out runs/here\n\n\
+        Plugins are code that you chose to run: they run with your rights. They are loaded from the folders below and from \
+        paths that you name, nowhere else; one that any user may change is refused. `sha256` of a [[backends]] table pins one.")]
     Run(RunArgs),
     /// Run a run folder's matrix again from its manifest, and say whether cells and outputs are the same
     #[command(
@@ -100,6 +106,17 @@ pub enum Command {
     #[command(after_help = "Examples:\n  inferhost artifacts list\n  inferhost artifacts verify\n  \
         inferhost artifacts prune --older-than 30")]
     Artifacts(ArtifactsArgs),
+    /// Say what is wrong with this machine and its plugins, and the one line that mends each thing
+    #[command(after_help = "Examples:\n  inferhost doctor\n  inferhost doctor --plugin ort --json\n\n\
+        Every plugin is asked in a worker of its own what it is, and runs a small model whose answer is known. A plugin of \
+        inferhost's own that was not built is a warning, unless it is asked for.\n\n\
+        Exit codes: 0 all is well or there are warnings alone, 1 the machine lacks something that runs need, 2 bad input, \
+        3 a plugin that was found, or asked for, does not work.\n\n\
+        JSON: {schema: 1, host_version, interface, level, checks, plugins}. A level is ok, warn or fail; a check is {name, level, \
+        message, fix}; a plugin has name, level, fix, path, shadowed, sha256, interface, description, library_from, \
+        dependencies [{file, needed, resolved, missing [{name, needed_by, tried}], unreadable}], answer {precision, \
+        largest_difference, ms} and checks. `schema` is raised where a field goes away or changes its meaning.")]
+    Doctor(DoctorArgs),
     /// Check a plugin against known answers and every rule of the interface
     #[command(after_help = "Example:\n  inferhost conformance --plugin ort --option threads=2 \
         --golden tests/golden")]
@@ -107,14 +124,6 @@ pub enum Command {
     /// Serve a host (started by the host itself)
     #[command(hide = true)]
     Worker(WorkerArgs),
-}
-
-/// Where plugins are.
-#[derive(Debug, Args)]
-pub struct PluginDirs {
-    /// A folder of plugins, searched before INFERHOST_PLUGIN_DIR, the binary's folder and the user's data folder
-    #[arg(long = "plugin-dir", value_name = "DIR")]
-    pub folders: Vec<PathBuf>,
 }
 
 /// Of `backends`.

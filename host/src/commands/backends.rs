@@ -25,12 +25,12 @@ struct Listed {
 }
 
 pub(super) fn execute(args: &BackendsArgs) -> Result<(), AppError> {
-    let folders = PluginFolders::new(&args.plugins.folders).map_err(AppError::bad_input)?;
+    let folders = args.plugins.open().map_err(AppError::bad_input)?;
     interrupt::install().map_err(AppError::failed)?;
     let logs = tempfile::tempdir().map_err(AppError::failed)?;
     let starter = Starter::new(logs.path()).map_err(AppError::failed)?;
     let listed: Vec<Listed> =
-        folders.list().iter().map(|file| look_at(file, &starter)).collect::<Result<_, _>>()?;
+        folders.list().into_iter().map(|file| look_at(&folders, file, &starter)).collect::<Result<_, _>>()?;
     if args.json {
         return print_json(&listed);
     }
@@ -42,9 +42,12 @@ pub(super) fn execute(args: &BackendsArgs) -> Result<(), AppError> {
     print(&listed.iter().map(entry).collect::<Vec<_>>().join("\n\n"))
 }
 
-fn look_at(file: &PluginFile, starter: &Starter) -> Result<Listed, AppError> {
+fn look_at(folders: &PluginFolders, file: PluginFile, starter: &Starter) -> Result<Listed, AppError> {
+    if let Err(refused) = folders.admit(file.clone()) {
+        return Ok(listed(&file, None, Some(refused.to_string())));
+    }
     let worker = starter.start(&file.name, &BTreeMap::new()).map_err(AppError::failed)?;
-    let described = worker.and_then(|mut worker| describe(worker.as_mut(), file, "{}", DEADLINE));
+    let described = worker.and_then(|mut worker| describe(worker.as_mut(), &file, "{}", DEADLINE));
     let (description, problem) = match described {
         Ok(Ok(description)) => {
             let problem = description.runtime.problem.clone();
@@ -54,13 +57,17 @@ fn look_at(file: &PluginFile, starter: &Starter) -> Result<Listed, AppError> {
         Err(Lost::Degraded(degraded)) => (None, Some(degraded.message)),
         Err(Lost::Interrupted) => return Err(AppError::interrupted("interrupted")),
     };
-    Ok(Listed {
+    Ok(listed(&file, description, problem))
+}
+
+fn listed(file: &PluginFile, description: Option<Description>, problem: Option<String>) -> Listed {
+    Listed {
         name: file.name.clone(),
         path: file.path.display().to_string(),
         shadowed: file.shadowed.iter().map(|path| path.display().to_string()).collect(),
         description,
         problem,
-    })
+    }
 }
 
 fn entry(listed: &Listed) -> String {

@@ -25,7 +25,7 @@ impl Chosen {
     pub(super) fn new(args: &BackendArgs) -> Result<Self, AppError> {
         let options = options::parse(&args.options)?;
         let artifact = args.artifact.as_deref().map(str::parse).transpose().map_err(AppError::bad_input)?;
-        let folders = PluginFolders::new(&args.plugins.folders).map_err(AppError::bad_input)?;
+        let folders = args.plugins.open().map_err(AppError::bad_input)?;
         let file = folders.find(&args.plugin).map_err(AppError::bad_input)?;
         Ok(Self { file, options, artifact, folders })
     }

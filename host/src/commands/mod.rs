@@ -5,6 +5,7 @@ mod backends;
 mod chosen;
 mod compare;
 mod conformance;
+mod doctor;
 mod eval;
 mod import;
 mod merge;
@@ -41,6 +42,7 @@ pub fn execute(cli: Cli) -> Result<(), AppError> {
         Command::Logprobs(args) => one_off::logprobs(&args),
         Command::Prepare(args) => prepare::execute(&args),
         Command::Artifacts(args) => artifacts::execute(&args),
+        Command::Doctor(args) => doctor::execute(&args),
         Command::Conformance(args) => conformance::execute(&args),
         Command::Worker(args) => {
             crate::worker::child::serve(&args.server, args.memory_limit_mb).map_err(AppError::failed)

@@ -6,7 +6,7 @@ use crate::error::AppError;
 use crate::interrupt;
 use crate::model::{self, ResolvedModel};
 use crate::output::{print, print_json};
-use crate::plugins::{FindError, PluginFolders};
+use crate::plugins::FindError;
 use crate::prepare::artifact::{Artifact, ArtifactInfo, Dialect};
 use crate::prepare::{PrepareError, Prepared, prepare};
 use crate::run::{Agreement, Checker, PluginObserver, Starter};
@@ -25,7 +25,7 @@ struct Report<'a> {
 
 pub(super) fn execute(args: &PrepareArgs) -> Result<(), AppError> {
     let artifact: Artifact = args.artifact.parse().map_err(AppError::bad_input)?;
-    let folders = PluginFolders::new(&args.plugins.folders).map_err(AppError::bad_input)?;
+    let folders = args.plugins.open().map_err(AppError::bad_input)?;
     let out = args.out.as_deref().map(free_place).transpose()?;
     interrupt::install().map_err(AppError::failed)?;
     let logs = tempfile::tempdir().map_err(AppError::failed)?;

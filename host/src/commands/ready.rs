@@ -5,7 +5,6 @@ use crate::cli::PluginDirs;
 use crate::config::Config;
 use crate::error::AppError;
 use crate::model::cache::cache_dir;
-use crate::plugins::PluginFolders;
 use crate::progress::Progress;
 use crate::run::{Event, Isolation, Ledger, RunError, Setup, SetupError, Starter, setup};
 use crate::store::{RunFolder, read_evaluations};
@@ -37,7 +36,7 @@ impl Ready {
             memory_limit_mb: config.run.memory_limit_mb,
             ..Starter::new(&folder.logs_dir()).map_err(AppError::failed)?
         };
-        let folders = PluginFolders::new(&plugins.folders).map_err(AppError::bad_input)?;
+        let folders = plugins.open().map_err(AppError::bad_input)?;
         let setup = setup(config, &folders, &starter, &cache_dir(), show).map_err(setup_error)?;
         let mut datasets = Vec::new();
         if let (Some(settings), Some(source)) = (&config.accuracy, &source) {

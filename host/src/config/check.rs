@@ -2,6 +2,7 @@
 
 use super::{AccuracySettings, Config, RunSettings};
 use crate::record::Mode;
+use crate::text::clipped;
 use crate::validity::LEAST_BEFORE_STOP;
 use std::collections::HashSet;
 
@@ -43,6 +44,16 @@ fn backend(backend: &crate::config::Backend) -> Result<(), String> {
             let key = key.escape_default();
             return Err(format!(
                 "backend `{name}`: env `{key}` is no environment variable; names are not empty and hold no `=`, and nothing holds a NUL"
+            ));
+        }
+    }
+    if let Some(pin) = &backend.sha256 {
+        let digits = pin.len() == 64 && pin.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !digits {
+            return Err(format!(
+                "backend `{name}`: sha256 `{}` has {} characters, expected 64 hexadecimal digits, as `sha256sum` and `inferhost doctor` print them",
+                clipped(pin, 70),
+                pin.chars().count()
             ));
         }
     }

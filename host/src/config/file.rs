@@ -136,6 +136,9 @@ pub struct Backend {
     /// The artifact to load (`onnx-fp32`); none: what the plugin prefers.
     #[serde(default)]
     pub artifact: Option<String>,
+    /// What the plugin's file must hash to, 64 hexadecimal digits; none: whatever is there.
+    #[serde(default)]
+    pub sha256: Option<String>,
     /// The plugin's own options.
     #[serde(default)]
     pub options: serde_json::Map<String, serde_json::Value>,

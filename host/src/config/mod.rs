@@ -87,6 +87,9 @@ fn resolve(written: file::ConfigFile, folder: &Path) -> Config {
     for backend in backends.iter_mut().filter(|b| crate::plugins::is_path(&b.plugin)) {
         backend.plugin = folder.join(&backend.plugin).display().to_string();
     }
+    for pin in backends.iter_mut().filter_map(|b| b.sha256.as_mut()) {
+        pin.make_ascii_lowercase();
+    }
     for artifact in backends.iter_mut().filter_map(|b| b.artifact.as_mut()) {
         *artifact = with_absolute_corpus(artifact, &folder);
     }

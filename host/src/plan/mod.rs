@@ -148,7 +148,8 @@ fn cell_id(
     use_cache: Option<bool>,
 ) -> CellId {
     let Model { name: model, source, .. } = &config.models[model];
-    let Backend { name: backend, plugin, artifact, options, env } = &config.backends[backend];
+    // A pin says which file may run, not what is run.
+    let Backend { name: backend, plugin, artifact, options, env, sha256: _ } = &config.backends[backend];
     let Scenario { name: scenario, batch, prompt_tokens, new_tokens } = &config.scenarios[scenario];
     let run = &config.run;
     let prompt_text = run.prompt_text.as_deref().and_then(Path::file_name).map(OsStr::to_string_lossy);
@@ -211,6 +212,7 @@ mod tests {
             name: name.into(),
             plugin: "faulty".into(),
             artifact: None,
+            sha256: None,
             options: serde_json::Map::new(),
             env: BTreeMap::new(),
         };

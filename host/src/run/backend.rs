@@ -1,10 +1,10 @@
-//! A backend before its first run: its plugin found, hashed and asked what it is, in a worker of its own.
+//! A backend before its first run: its plugin found, hashed, held against the config's pin, and then asked what it is,
+//! in a worker of its own.
 
 use super::setup::{ReadyBackend, SetupError};
 use super::{Event, Starter};
 use crate::config::{self, Config};
-use crate::digest;
-use crate::plugins::{FindError, PluginFile, PluginFolders};
+use crate::plugins::{FindError, HashedFile, PluginFile, PluginFolders};
 use crate::record::{Degraded, DegradedKind, Stage};
 use crate::worker::protocol::{Failure, Reply, Request};
 use crate::worker::{Lost, Worker};
@@ -15,24 +15,51 @@ use std::time::Duration;
 /// on the answer.
 const DESCRIBE_ATTEMPTS: u32 = 2;
 
-pub(super) fn ready_backend(
+/// A plugin's file and its hash, or which of inferhost's own plugins was not built.
+pub(super) type Located = Result<(PluginFile, HashedFile), FindError>;
+
+/// Finds and hashes the plugin; nothing of it runs.
+///
+/// # Errors
+/// A plugin that is nowhere, is refused, or is not the one that the config pins.
+pub(super) fn locate(
     backend: &config::Backend,
     folders: &PluginFolders,
-    starter: &Starter,
-    config: &Config,
     events: &mut dyn FnMut(Event<'_>),
-) -> Result<ReadyBackend, SetupError> {
+) -> Result<Located, SetupError> {
     let named = |source| SetupError::Plugin { backend: backend.name.clone(), source };
     let file = match folders.find(&backend.plugin) {
-        Err(missing @ FindError::NotBuilt { .. }) => return Ok(without_plugin(backend, &missing, events)),
+        Err(missing @ FindError::NotBuilt { .. }) => return Ok(Err(missing)),
         found => found.map_err(named)?,
     };
     for other in &file.shadowed {
         let (other, used) = (other.display(), file.path.display());
         events(Event::Note(format!("plugin {} is also at {other}; using {used}", file.name)));
     }
-    let sha256 = digest::of_file(&file.path)
+    let hashed = HashedFile::new(&file.path)
         .map_err(|e| std::io::Error::new(e.kind(), format!("read {}: {e}", file.path.display())))?;
+    match backend.sha256.as_ref().filter(|pin| **pin != hashed.sha256) {
+        None => Ok(Ok((file, hashed))),
+        Some(pin) => Err(SetupError::Pin {
+            backend: backend.name.clone(),
+            plugin: file.path,
+            expected: pin.clone(),
+            found: hashed.sha256,
+        }),
+    }
+}
+
+pub(super) fn ready_backend(
+    backend: &config::Backend,
+    located: Located,
+    starter: &Starter,
+    config: &Config,
+    events: &mut dyn FnMut(Event<'_>),
+) -> Result<ReadyBackend, SetupError> {
+    let (file, hashed) = match located {
+        Ok(located) => located,
+        Err(missing) => return Ok(without_plugin(backend, &missing, events)),
+    };
     let deadline = Duration::from_secs_f64(config.run.open_deadline_s);
     let mut attempt = 1;
     let description = loop {
@@ -51,7 +78,7 @@ pub(super) fn ready_backend(
         Err(Lost::Degraded(degraded)) => Err(degraded),
         Err(Lost::Interrupted) => return Err(SetupError::Interrupted),
     };
-    Ok(ReadyBackend { file: Some(file), sha256: Some(sha256), description })
+    Ok(ReadyBackend { file: Some(file), hashed: Some(hashed), description })
 }
 
 /// The rest of the matrix has its worth without the backend, whose runs are recorded for what they lack.
@@ -63,7 +90,7 @@ fn without_plugin(
     let lost = Degraded::new(DegradedKind::RuntimeMissing, Stage::Load, missing.to_string());
     let (name, plugin, kind) = (&backend.name, &backend.plugin, lost.kind.name());
     events(Event::Note(format!("the plugin {plugin} is not there: runs of {name} are recorded as {kind}")));
-    ReadyBackend { file: None, sha256: None, description: Err(lost) }
+    ReadyBackend { file: None, hashed: None, description: Err(lost) }
 }
 
 type Described = Result<Result<Description, Failure>, Lost>;

@@ -56,7 +56,7 @@ fn backends(config: &Config, setup: &Setup) -> Vec<BackendEntry> {
             name: backend.name.clone(),
             plugin: ready.file.as_ref().map_or(&backend.plugin, |file| &file.name).clone(),
             path: ready.file.as_ref().map(|file| file.path.display().to_string()),
-            sha256: ready.sha256.clone(),
+            sha256: ready.hashed.as_ref().map(|hashed| hashed.sha256.clone()),
             version: description.map(|d| d.version.clone()),
             runtime: description.map(|d| d.runtime.name.clone()),
             runtime_version: description.and_then(|d| d.runtime.version.clone()),

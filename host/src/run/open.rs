@@ -2,6 +2,8 @@
 
 use super::{Setup, Starter, open_request};
 use crate::config::Config;
+use crate::plugins::HashedFile;
+use crate::plugins::hashed::Changed;
 use crate::record::{Degraded, DegradedKind, Stage};
 use crate::worker::protocol::{Reply, Request};
 use crate::worker::{Lost, Worker};
@@ -50,6 +52,10 @@ pub fn open_worker(
     let no_plugin =
         || NotOpen::Reported(Degraded::new(DegradedKind::RuntimeMissing, Stage::Load, "no plugin"));
     let plugin = setup.backends[pair.1].file.as_ref().ok_or_else(no_plugin)?.path.clone();
+    let changed = |error: Changed| {
+        NotOpen::Reported(Degraded::new(DegradedKind::Incompatible, Stage::Load, error.to_string()))
+    };
+    setup.backends[pair.1].hashed.as_ref().map_or(Ok(()), HashedFile::unchanged).map_err(changed)?;
     let mut worker = starter.start(log, &backend.env).map_err(NotOpen::Host)??;
     *pid = Some(worker.pid());
     let deadline = Duration::from_secs_f64(config.run.open_deadline_s);

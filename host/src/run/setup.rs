@@ -2,19 +2,19 @@
 //! every (model, backend) pair given the form of the model that its plugin opens. A mistake of the user's stops
 //! here; a backend that cannot run a model is a fact about that backend, and its runs are recorded as degraded.
 
-use super::backend::ready_backend;
+use super::backend::{locate, ready_backend};
 use super::{Event, PluginObserver, Starter};
 use crate::config::{self, Config};
 use crate::interrupt;
 use crate::model::{self, ModelError, ResolvedModel};
-use crate::plugins::{FindError, PluginFile, PluginFolders};
+use crate::plugins::{FindError, HashedFile, PluginFile, PluginFolders};
 use crate::prepare::{Artifact, Observer, PrepareError, Prepared, prepare};
 use crate::prompts::PromptSource;
 use crate::record::{Degraded, DegradedKind, Stage};
 use crate::worker::protocol::{Failure, Request};
 use inferhost_plugin_api::Description;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Everything the runs need.
 #[derive(Debug)]
@@ -41,8 +41,8 @@ pub struct ReadyModel {
 pub struct ReadyBackend {
     /// The plugin's file; none where one of inferhost's own was not built.
     pub file: Option<PluginFile>,
-    /// SHA-256 of that file.
-    pub sha256: Option<String>,
+    /// That file as it was when the run began.
+    pub hashed: Option<HashedFile>,
     /// What the plugin says of itself, or why it does not.
     pub description: Result<Description, Degraded>,
 }
@@ -57,6 +57,20 @@ pub enum SetupError {
         backend: String,
         /// Which and where it was looked for.
         source: FindError,
+    },
+    /// A plugin is not the one that the config pins.
+    #[error(
+        "backend `{backend}`: the plugin at {plugin} has sha256 {found}, but the config pins {expected}; put that file back, or pin this one"
+    )]
+    Pin {
+        /// Whose.
+        backend: String,
+        /// The file.
+        plugin: PathBuf,
+        /// What the config says.
+        expected: String,
+        /// Of the file.
+        found: String,
     },
     /// A model is not there, or not what it claims.
     #[error("model `{model}`: {source}")]
@@ -121,10 +135,13 @@ pub fn setup(
     events: &mut dyn FnMut(Event<'_>),
 ) -> Result<Setup, SetupError> {
     let artifacts = artifacts(config)?;
+    // All of them before the first is run: a refused plugin stops a run before anything else.
+    let located: Vec<_> =
+        config.backends.iter().map(|backend| locate(backend, folders, events)).collect::<Result<_, _>>()?;
     let mut backends = Vec::new();
-    for backend in &config.backends {
+    for (backend, located) in config.backends.iter().zip(located) {
         preparing(events, format!("backend {}", backend.name))?;
-        backends.push(ready_backend(backend, folders, starter, config, events)?);
+        backends.push(ready_backend(backend, located, starter, config, events)?);
     }
     let mut models = Vec::new();
     for model in &config.models {

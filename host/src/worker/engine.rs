@@ -61,7 +61,7 @@ impl Engine {
             Failure { stage: Stage::Load, kind, message: error.to_string(), bad_input: true }
         })?;
         self.plugin = Some(plugin);
-        Ok(Reply::Loaded)
+        Ok(Reply::Loaded { interface: plugin.interface().into() })
     }
 
     fn describe(&self, options: &str) -> Result<Reply, Failure> {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,15 +21,18 @@ pub(super) struct OutputLog {
 
 impl OutputLog {
     /// Copies what comes out of `source` into `file` until it closes.
-    pub(super) fn start(source: impl Read + Send + 'static, file: File) -> Self {
+    ///
+    /// # Errors
+    /// Where the system has no thread for it.
+    pub(super) fn start(source: impl Read + Send + 'static, file: File) -> io::Result<Self> {
         let tail = Arc::new(Mutex::new(VecDeque::with_capacity(TAIL_LIMIT)));
         let (done, ended) = channel();
         let kept = Arc::clone(&tail);
-        std::thread::spawn(move || {
+        std::thread::Builder::new().spawn(move || {
             copy(source, file, &kept);
             let _ = done.send(());
-        });
-        Self { tail, ended }
+        })?;
+        Ok(Self { tail, ended })
     }
 
     /// The last lines, after the worker has ended. A grandchild may hold the pipe open, so the wait is bounded.
@@ -68,7 +71,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let flood = [vec![b'x'; LOG_LIMIT + 1], b"\nthe end\n".to_vec()].concat();
-        let log = OutputLog::start(std::io::Cursor::new(flood), File::create(&path).unwrap());
+        let log = OutputLog::start(io::Cursor::new(flood), File::create(&path).unwrap()).unwrap();
         assert!(log.last_lines().ends_with("\nthe end\n"));
         let size = std::fs::metadata(&path).unwrap().len();
         assert!((LOG_LIMIT as u64..LOG_LIMIT as u64 + 100).contains(&size), "{size}");

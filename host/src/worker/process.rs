@@ -55,7 +55,7 @@ impl ProcessWorker {
     pub fn start(settings: &WorkerSettings) -> io::Result<Result<Self, Lost>> {
         let (server, name) = IpcOneShotServer::<FromWorker>::new()?;
         let mut process = Process::spawn(settings, &name)?;
-        Ok(match process.connect(server, &name) {
+        Ok(match process.connect(server, &name)? {
             Ok((requests, replies)) => {
                 let sampler = Sampler::new(process.child.id());
                 Ok(Self { process, requests, replies, stage: Stage::Load, sampler })
@@ -167,21 +167,30 @@ impl Process {
         command.wrap(process_wrap::std::ProcessGroup::leader());
         #[cfg(windows)]
         command.wrap(process_wrap::std::JobObject);
+        // Before there is a process, which nothing would end if there were no thread.
+        let output = OutputLog::start(output, log)?;
         let child = command.spawn()?;
         // The command holds the host's copy of the pipe's writing end.
         drop(command);
-        Ok(Self { child, output: OutputLog::start(output, log), oom_kills })
+        Ok(Self { child, output, oom_kills })
     }
 
     /// Waits for the worker to introduce itself.
-    fn connect(&mut self, server: IpcOneShotServer<FromWorker>, name: &str) -> Result<Connection, Lost> {
+    ///
+    /// # Errors
+    /// Where the system has no thread to wait in.
+    fn connect(
+        &mut self,
+        server: IpcOneShotServer<FromWorker>,
+        name: &str,
+    ) -> io::Result<Result<Connection, Lost>> {
         let (done, accepted) = channel();
-        std::thread::spawn(move || done.send(server.accept()));
+        std::thread::Builder::new().spawn(move || done.send(server.accept()))?;
         let start = Instant::now();
         loop {
             match accepted.recv_timeout(WATCH) {
-                Ok(Ok((replies, FromWorker::Ready(requests)))) => return Ok((requests, replies)),
-                Ok(_) | Err(RecvTimeoutError::Disconnected) => return Err(self.lost(Stage::Load)),
+                Ok(Ok((replies, FromWorker::Ready(requests)))) => return Ok(Ok((requests, replies))),
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => return Ok(Err(self.lost(Stage::Load))),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let lost = if interrupt::requested() {
@@ -195,7 +204,7 @@ impl Process {
             };
             // `accept` has no deadline: the host connects in the worker's place to end the wait.
             let _ = IpcSender::connect(name.to_string()).map(|sender| sender.send(FromWorker::NeverCame));
-            return Err(lost);
+            return Ok(Err(lost));
         }
     }
 

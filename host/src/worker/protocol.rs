@@ -118,7 +118,10 @@ pub struct GenerateSettings {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// To [`Request::Load`].
-    Loaded,
+    Loaded {
+        /// The version of the interface that the plugin was built against.
+        interface: String,
+    },
     /// To [`Request::Describe`]: a description as JSON.
     Described(String),
     /// To [`Request::Open`]: a session info as JSON.

@@ -50,7 +50,7 @@ impl Backend for Ort {
             Err(problem) => Runtime {
                 name: "ONNX Runtime".into(),
                 version: None,
-                library: None,
+                library: library::chosen(&options).map(|path| path.display().to_string()),
                 problem: Some(problem.message),
             },
         };

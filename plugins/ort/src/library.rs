@@ -41,6 +41,11 @@ pub fn probe(options: &Options) -> Result<Library, Error> {
     }
 }
 
+/// The file that would be used, whether or not it can be; none where the system's search path alone is left.
+pub(crate) fn chosen(options: &Options) -> Option<PathBuf> {
+    find(options).ok().flatten()
+}
+
 /// Loads the library that `options` ask for.
 ///
 /// # Errors
@@ -193,8 +198,8 @@ fn nowhere(places: &[PathBuf]) -> Error {
     let tried: String = places.iter().map(|place| format!("{}, ", place.display())).collect();
     let name = file_name();
     missing(format!(
-        "no ONNX Runtime library found (tried {tried}.runtimes folders above the executable and in the \
-         current folder, {name} on the system's path); {REMEDY}"
+        "no ONNX Runtime library found (neither library nor ORT_DYLIB_PATH is given; tried {tried}.runtimes folders above \
+         the executable and in the current folder, {name} on the system's path); {REMEDY}"
     ))
 }
 

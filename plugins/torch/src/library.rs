@@ -141,7 +141,7 @@ fn locate(options: &Options) -> Result<PathBuf, Error> {
     places.iter().find_map(|place| library_in(&place.join(VERSION))).ok_or_else(|| {
         let tried: String = places.iter().map(|place| format!("{}, ", place.display())).collect();
         missing(format!(
-            "no libtorch {VERSION} found (tried {tried}.runtimes folders above the executable and in the current folder); {REMEDY}"
+            "no libtorch {VERSION} found (neither library nor LIBTORCH is given; tried {tried}.runtimes folders above the executable and in the current folder); {REMEDY}"
         ))
     })
 }

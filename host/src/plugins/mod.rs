@@ -1,5 +1,12 @@
 //! Where plugins are found, by name or by path. Nothing is loaded here: a name is read from a file's name,
-//! `libinferhost_plugin_<name>.so` or what the platform calls it.
+//! `libinferhost_plugin_<name>.so` or what the platform calls it. [`trust`] says which files are refused, [`hashed`]
+//! whether a file is still the one that a run began with.
+
+pub mod hashed;
+pub mod trust;
+
+pub use hashed::HashedFile;
+pub use trust::{Trust, WorldWritable};
 
 use crate::config::nearest;
 use std::collections::BTreeMap;
@@ -58,34 +65,66 @@ pub enum FindError {
         /// What is there instead.
         found: String,
     },
+    /// It is there, but everybody may change it.
+    #[error("the plugin {name} is refused: {source}")]
+    Refused {
+        /// From the file's name.
+        name: String,
+        /// What is wrong with it.
+        source: WorldWritable,
+    },
 }
 
 /// The folders in which plugins are looked for, first match first.
 #[derive(Debug, Clone)]
-pub struct PluginFolders(Vec<PathBuf>);
+pub struct PluginFolders {
+    folders: Vec<PathBuf>,
+    trust: Trust,
+}
 
 impl PluginFolders {
     /// `--plugin-dir`, then `INFERHOST_PLUGIN_DIR`, then beside the binary, then the user's data folder.
     ///
     /// # Errors
     /// A given folder that is none.
-    pub fn new(given: &[PathBuf]) -> Result<Self, FindError> {
-        if let Some(missing) = given.iter().find(|folder| !folder.is_dir()) {
-            return Err(FindError::NoFolder(missing.clone()));
+    pub fn new(given: &[PathBuf], trust: Trust) -> Result<Self, FindError> {
+        match given.iter().find(|folder| !folder.is_dir()) {
+            Some(missing) => Err(FindError::NoFolder(missing.clone())),
+            None => Ok(Self::whatever_is_there(given, trust)),
         }
+    }
+
+    /// As [`new`](Self::new); a folder that is none holds no plugins.
+    pub fn whatever_is_there(given: &[PathBuf], trust: Trust) -> Self {
         let mut folders = given.to_vec();
         folders.extend(std::env::var_os(PLUGIN_DIR_VARIABLE).iter().flat_map(std::env::split_paths));
         folders.extend(std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())));
         let data = directories::ProjectDirs::from("", "", "inferhost");
         folders.extend(data.map(|dirs| dirs.data_dir().join("plugins")));
-        Ok(Self(folders))
+        Self { folders, trust }
+    }
+
+    /// Where is looked, in that order.
+    pub fn searched(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    /// Whether the plugin may be loaded.
+    ///
+    /// # Errors
+    /// [`FindError::Refused`].
+    pub fn admit(&self, file: PluginFile) -> Result<PluginFile, FindError> {
+        match trust::world_writable(&file.path).filter(|_| self.trust == Trust::Protected) {
+            None => Ok(file),
+            Some(source) => Err(FindError::Refused { name: file.name, source }),
+        }
     }
 
     /// Every plugin by name.
     pub fn list(&self) -> Vec<PluginFile> {
         let mut found = BTreeMap::<String, PluginFile>::new();
         let mut seen = Vec::new();
-        for path in self.0.iter().flat_map(|folder| libraries(folder)) {
+        for path in self.folders.iter().flat_map(|folder| libraries(folder)) {
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
             if seen.contains(&real) {
                 continue;
@@ -102,11 +141,19 @@ impl PluginFolders {
         found.into_values().collect()
     }
 
-    /// The plugin of that name, or at that path.
+    /// The plugin of that name, or at that path, where it may be loaded.
     ///
     /// # Errors
     /// [`FindError`], naming what is there instead.
     pub fn find(&self, name_or_path: &str) -> Result<PluginFile, FindError> {
+        self.locate(name_or_path).and_then(|file| self.admit(file))
+    }
+
+    /// The plugin of that name, or at that path.
+    ///
+    /// # Errors
+    /// [`FindError`], naming what is there instead.
+    pub fn locate(&self, name_or_path: &str) -> Result<PluginFile, FindError> {
         if is_path(name_or_path) {
             let path = PathBuf::from(name_or_path);
             if !path.is_file() {
@@ -128,7 +175,7 @@ impl PluginFolders {
 
     fn not_found(&self, name: &str, found: &[String]) -> FindError {
         let name = name.to_string();
-        let searched = self.0.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
+        let searched = self.folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
         if OWN.contains(&name.as_str()) {
             return FindError::NotBuilt { name, searched };
         }
@@ -168,6 +215,11 @@ mod tests {
         path
     }
 
+    fn in_folders(folders: &[&Path]) -> PluginFolders {
+        let folders = folders.iter().map(|folder| folder.to_path_buf()).collect();
+        PluginFolders { folders, trust: Trust::Protected }
+    }
+
     #[test]
     fn the_first_folder_wins_and_the_second_is_named() {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -175,7 +227,7 @@ mod tests {
         let second = library(b.path(), "candle");
         library(b.path(), "ort");
         std::fs::write(b.path().join("notes.txt"), "").unwrap();
-        let folders = PluginFolders(vec![a.path().into(), b.path().into(), a.path().into()]);
+        let folders = in_folders(&[a.path(), b.path(), a.path()]);
         let names: Vec<_> = folders.list().into_iter().map(|p| p.name).collect();
         assert_eq!(names, ["candle", "ort"]);
         let candle = folders.find("candle").unwrap();
@@ -186,12 +238,29 @@ mod tests {
     fn what_is_missing_is_named_with_what_is_near() {
         let a = tempfile::tempdir().unwrap();
         library(a.path(), "candle");
-        let folders = PluginFolders(vec![a.path().into()]);
+        let folders = in_folders(&[a.path()]);
         assert!(folders.find("kandle").unwrap_err().to_string().contains("did you mean `candle`"));
         assert!(folders.find("torhc").unwrap_err().to_string().contains("did you mean `torch`"));
         let not_built = folders.find("torch").unwrap_err();
         assert!(matches!(not_built, FindError::NotBuilt { .. }), "{not_built}");
         assert!(not_built.to_string().contains("-p inferhost-plugin-torch"), "{not_built}");
         assert!(matches!(folders.find("./none.so").unwrap_err(), FindError::NoFile(_)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_plugin_that_everybody_may_change_is_refused_unless_asked_for() {
+        use std::os::unix::fs::PermissionsExt;
+        let a = tempfile::tempdir().unwrap();
+        let path = library(a.path(), "candle");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        let folders = in_folders(&[a.path()]);
+        for asked in ["candle", path.to_str().unwrap()] {
+            let refused = folders.find(asked).unwrap_err();
+            assert!(matches!(refused, FindError::Refused { .. }), "{refused}");
+            let trusting = PluginFolders { trust: Trust::WorldWritable, ..folders.clone() };
+            assert_eq!(trusting.find(asked).unwrap().path, path);
+        }
+        assert_eq!(folders.list().len(), 1);
     }
 }
