@@ -1,6 +1,7 @@
 //! The worker process: takes requests from the host and hands them to the engine, one at a time. A thread of its
 //! own watches the connection, so that a worker whose host has died exits even from inside a plugin's call.
 
+use super::descendants;
 use super::engine::Engine;
 use super::protocol::{FromWorker, Request};
 use crate::platform;
@@ -12,7 +13,7 @@ use std::sync::mpsc::{Receiver, channel};
 /// # Errors
 /// Where the host cannot be reached, or the memory limit cannot be set.
 pub fn serve(server: &str, memory_limit_mb: Option<u64>) -> std::io::Result<()> {
-    platform::die_with_parent();
+    descendants::adopt_orphans();
     if let Some(limit) = memory_limit_mb {
         platform::limit_memory(limit.saturating_mul(1 << 20))?;
     }
@@ -39,6 +40,7 @@ fn watch(incoming: IpcReceiver<Request>) -> Receiver<Request> {
                 return;
             }
         }
+        descendants::end_below(std::process::id());
         platform::exit_now();
     });
     requests

@@ -2,8 +2,9 @@
 //! without end costs neither disk nor memory, and is never blocked.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,6 +39,17 @@ impl OutputLog {
         let tail = self.tail.lock().map(|tail| tail.iter().copied().collect::<Vec<u8>>());
         String::from_utf8_lossy(&tail.unwrap_or_default()).into_owned()
     }
+}
+
+/// The log at `path`. Its folder may have been removed, but is not made where the run folder itself is gone.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    let failed = |e: io::Error| io::Error::new(e.kind(), format!("create its log {}: {e}", path.display()));
+    let create = || File::create(path);
+    let again = |e: io::Error| match path.parent() {
+        Some(folder) if e.kind() == io::ErrorKind::NotFound => fs::create_dir(folder).and_then(|()| create()),
+        _ => Err(e),
+    };
+    create().or_else(again).map_err(failed)
 }
 
 fn copy(mut source: impl Read, mut file: File, tail: &Mutex<VecDeque<u8>>) {

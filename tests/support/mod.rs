@@ -1,5 +1,8 @@
 //! A host in an empty folder of its own: its binary, its plugins, its cache, its configs and run folders.
 
+#[cfg(unix)]
+pub(crate) mod processes;
+
 use inferhost::record::Record;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,11 +15,13 @@ pub(crate) const TINY: &str = "synthetic:gpt2?layers=1&embd=4&heads=2&vocab=16&c
 /// An empty folder in which the real program is run.
 pub(crate) struct Host {
     folder: TempDir,
+    /// What the program takes for the system's temporary folder.
+    temporary: TempDir,
 }
 
 impl Host {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), temporary: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -35,6 +40,7 @@ impl Host {
         command.args(args).current_dir(self.folder.path()).env("INFERHOST_CACHE_DIR", cache());
         // As scripts/runtimes.sh leaves them; the working folder of a test is elsewhere.
         command.env("INFERHOST_RUNTIMES", Path::new(env!("CARGO_MANIFEST_DIR")).join("../.runtimes"));
+        command.env("TMPDIR", self.temporary.path());
         command.env_remove("INFERHOST_PLUGIN_DIR").env_remove("ORT_DYLIB_PATH").stdin(Stdio::null());
         command
     }
@@ -59,6 +65,17 @@ impl Host {
 
     pub(crate) fn records(&self) -> Vec<Record> {
         inferhost::store::read_records(&self.path("out")).unwrap().records
+    }
+
+    /// No process of any host that was run here is left, and no temporary file.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub(crate) fn leaves_nothing(&self) {
+        let temporary = self.temporary.path();
+        wait_until("the guard to clean up", || {
+            let files = std::fs::read_dir(temporary).unwrap().count();
+            files == 0 && processes::of_hosts_in(temporary).is_empty()
+        });
     }
 
     fn planned(&self) -> u64 {
