@@ -45,6 +45,22 @@ impl Host {
         command
     }
 
+    /// The program as `"$@"` of a shell's `script`.
+    #[cfg(unix)]
+    pub(crate) fn wrapped(&self, script: &str, args: &[&str]) -> Command {
+        let program = self.command(args);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
+        shell.current_dir(self.folder.path()).stdin(Stdio::null());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell
+    }
+
     pub(crate) fn run<A: AsRef<std::ffi::OsStr>>(&self, args: &[A]) -> Ended {
         Ended::of(self.command(args).output().unwrap())
     }
@@ -67,11 +83,16 @@ impl Host {
         inferhost::store::read_records(&self.path("out")).unwrap().records
     }
 
+    /// Where its temporary files go.
+    pub(crate) fn temporary(&self) -> &Path {
+        self.temporary.path()
+    }
+
     /// No process of any host that was run here is left, and no temporary file.
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn leaves_nothing(&self) {
-        let temporary = self.temporary.path();
+        let temporary = self.temporary();
         wait_until("the guard to clean up", || {
             let files = std::fs::read_dir(temporary).unwrap().count();
             files == 0 && processes::of_hosts_in(temporary).is_empty()
@@ -100,7 +121,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

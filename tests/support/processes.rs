@@ -4,10 +4,22 @@ use std::path::Path;
 
 /// The child process of `host` that serves as its worker.
 pub(crate) fn worker_of(host: u32) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{host}/task/{host}/children")).ok()?;
     // Before it has become the worker it is a copy of the host.
-    let is_guard = |pid: u32| argument(pid, 1).as_deref() == Some("guard");
-    children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|&pid| !is_guard(pid))
+    children_of(host).into_iter().find(|&pid| !is_guard(pid))
+}
+
+/// The child process of `host` that cleans up after it.
+pub(crate) fn guard_of(host: u32) -> Option<u32> {
+    children_of(host).into_iter().find(|&pid| is_guard(pid))
+}
+
+fn children_of(host: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{host}/task/{host}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+fn is_guard(pid: u32) -> bool {
+    argument(pid, 1).as_deref() == Some("guard")
 }
 
 fn argument(pid: u32, index: usize) -> Option<String> {

@@ -37,7 +37,7 @@ pub(super) fn forget(pid: u32) {
 
 #[cfg(target_os = "linux")]
 pub(super) use platform::start_time;
-pub(super) use platform::{adopt_orphans, end_all_of, end_below, end_marked, end_orphans};
+pub(super) use platform::{adopt_orphans, end_all_of, end_below, end_marked, end_orphans, is_gone};
 
 #[cfg(target_os = "linux")]
 mod platform {
@@ -96,6 +96,11 @@ mod platform {
         let all = || fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = || all().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         kill_trees(&|| pids().filter(|&pid| pid != own && is_marked(pid, scratch)).collect());
+    }
+
+    /// Whether there is no such process.
+    pub(in crate::worker) fn is_gone(pid: u32) -> bool {
+        !Path::new(&format!("/proc/{pid}")).exists()
     }
 
     /// When the process began, in ticks since boot: with its id, this names it for good.
@@ -193,6 +198,11 @@ mod platform {
     pub(in crate::worker) fn end_orphans() {}
 
     pub(in crate::worker) fn end_marked(_: &Path) {}
+
+    /// Not known.
+    pub(in crate::worker) fn is_gone(_: u32) -> bool {
+        false
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]

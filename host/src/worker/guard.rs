@@ -69,7 +69,6 @@ pub fn dismiss() {
     let Some(mut guard) = guard().take() else { return };
     drop(guard.tell.take());
     let _ = guard.child.wait();
-    let _ = fs::remove_dir_all(guard.scratch.path());
 }
 
 impl Guard {

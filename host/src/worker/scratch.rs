@@ -33,8 +33,9 @@ impl HostScratch {
         let failed =
             |e: io::Error| io::Error::new(e.kind(), format!("make a folder in {}: {e}", temp.display()));
         let prefix = format!("{PREFIX}{}-", std::process::id());
-        let path = tempfile::Builder::new().prefix(&prefix).tempdir_in(&temp).map_err(failed)?.keep();
-        let lock = locked(&path).map_err(failed)?;
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(&temp).map_err(failed)?;
+        let lock = locked(folder.path()).map_err(failed)?;
+        let path = folder.keep();
         remove_stale(&temp, &path);
         if path.as_os_str().len() <= LONGEST_FOR_SOCKETS {
             // Taken by the channel's sockets; where it was set before, they are elsewhere.
@@ -57,6 +58,13 @@ impl HostScratch {
         fs::create_dir_all(&path)
             .map_err(|e| io::Error::new(e.kind(), format!("make {}: {e}", path.display())))?;
         Ok(WorkerScratch { path })
+    }
+}
+
+impl Drop for HostScratch {
+    fn drop(&mut self) {
+        // As a rule the guard has removed it already.
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
@@ -102,7 +110,8 @@ fn remove_stale(temp: &Path, own: &Path) {
     }
 }
 
-/// A folder, not a link to one, of the owner of `own`, whose lock nobody holds.
+/// A folder, not a link to one, of the owner of `own`, whose lock nobody holds. One without a lock is being made by a
+/// host that lives, or was by one that does not.
 fn is_abandoned(path: &Path, own: &Path) -> bool {
     let (Ok(meta), Ok(of_own)) = (fs::symlink_metadata(path), fs::symlink_metadata(own)) else {
         return false;
@@ -110,7 +119,17 @@ fn is_abandoned(path: &Path, own: &Path) -> bool {
     if !meta.is_dir() || !same_owner(&meta, &of_own) {
         return false;
     }
-    File::open(path.join(LOCK)).is_ok_and(|lock| !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    match File::open(path.join(LOCK)) {
+        Ok(lock) => !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+        Err(error) => {
+            error.kind() == io::ErrorKind::NotFound && maker(path).is_some_and(descendants::is_gone)
+        }
+    }
+}
+
+fn maker(path: &Path) -> Option<u32> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok()
 }
 
 #[cfg(unix)]
@@ -138,12 +157,19 @@ mod tests {
             path
         };
         let (own, alive, dead) = (folder("inferhost-1-a"), folder("inferhost-2-b"), folder("inferhost-3-c"));
-        let (young, foreign) = (folder("inferhost-4-d"), folder("other-5-e"));
+        let young = folder(&format!("inferhost-{}-d", std::process::id()));
+        let (foreign, unnamed) = (folder("other-5-e"), folder("inferhost-x-f"));
         let (_own, _alive) = (locked(&own).unwrap(), locked(&alive).unwrap());
         drop((locked(&dead).unwrap(), locked(&foreign).unwrap()));
         fs::create_dir(dead.join("worker-0")).unwrap();
         remove_stale(temp.path(), &own);
-        let left = [&own, &alive, &dead, &young, &foreign].map(|path| path.exists());
-        assert_eq!(left, [true, true, false, true, true], "one without a lock may be just being made");
+        let left = [&own, &alive, &dead, &young, &foreign, &unnamed].map(|path| path.exists());
+        assert_eq!(left, [true, true, false, true, true, true], "one without a lock may be just being made");
+        if cfg!(target_os = "linux") {
+            // An id that no process has.
+            let torn = folder(&format!("inferhost-{}-g", u32::MAX));
+            remove_stale(temp.path(), &own);
+            assert!(!torn.exists());
+        }
     }
 }
