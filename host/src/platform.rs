@@ -55,12 +55,21 @@ pub fn say(line: &str) {
 
 /// Makes a panic one line on standard error, without a backtrace.
 pub fn quiet_panics() {
-    std::panic::set_hook(Box::new(|info| {
+    one_line_panics(|place, text| format!("inferhost: internal error{place}: {text}; please report this"));
+}
+
+/// The same for a worker, where what panics may be the host's code and its cause the plugin: the descriptors it
+/// closed, the memory it spoilt.
+pub fn quiet_panics_of_worker() {
+    one_line_panics(|place, text| format!("the worker panicked{place}: {text}"));
+}
+
+fn one_line_panics(line: impl Fn(&str, &str) -> String + Send + Sync + 'static) {
+    std::panic::set_hook(Box::new(move |info| {
         if std::thread::current().name() == Some(QUIET_THREAD) {
             return;
         }
-        let text = info.payload_as_str().unwrap_or("no message");
         let place = info.location().map_or(String::new(), |at| format!(" at {}:{}", at.file(), at.line()));
-        say(&format!("inferhost: internal error{place}: {text}; please report this"));
+        say(&line(&place, info.payload_as_str().unwrap_or("no message")));
     }));
 }

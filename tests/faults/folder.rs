@@ -118,7 +118,7 @@ fn a_model_that_vanishes_from_the_cache_costs_the_runs_that_open_it() {
     assert_eq!(ended(&mut child), Some(3), "no run is left that could succeed");
     assert_eq!(outcomes(&host.records()), ["crashed", "exception", "exception"]);
     let said = super::message(&host.records()[1]).to_string();
-    assert!(said.contains("config.json"), "{said}");
+    assert!(said.contains("no such model file or folder"), "{said}");
 }
 
 /// The faulty plugin's library, as the workspace builds it.

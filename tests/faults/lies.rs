@@ -52,6 +52,17 @@ fn a_plugin_that_fails_to_say_what_it_is_costs_its_own_runs() {
     assert_eq!(outcome(&records[cases.len()]), "ok", "the sound backend is untouched");
 }
 
+/// A gigabyte on each of standard output and error.
+#[test]
+fn gigabytes_of_output_are_read_and_not_kept() {
+    let host = Host::new();
+    let (ended, records) = one_each(&host, PREFILL, &["fault = \"print_flood\", flood_mb = 1000"]);
+    ended.succeeds();
+    assert_eq!(outcome(&records[0]), "ok");
+    let logs = std::fs::read_dir(host.path("out/logs")).unwrap().flatten();
+    assert!(logs.map(|log| log.metadata().unwrap().len()).sum::<u64>() < 3 << 20);
+}
+
 #[cfg(unix)]
 #[test]
 fn what_no_terminal_should_see_is_not_shown_to_one() {

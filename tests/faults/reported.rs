@@ -1,5 +1,6 @@
 //! What a plugin reports, computes wrongly, says too much of or never answers; and workers that end.
 
+use super::{GENERATE, LOGPROBS, PREFILL};
 use crate::support::{Host, config, faulty};
 use inferhost::record::{DegradedKind, Record, Stage, Status};
 
@@ -29,10 +30,6 @@ fn check(run: &str, options: &str, kind: DegradedKind, stage: Stage, said: &str)
         assert!(!degraded.message.contains(['\n', '\u{1b}']), "{options}: {}", degraded.message);
     }
 }
-
-const GENERATE: &str = "modes = [\"generate\"]";
-const PREFILL: &str = "modes = [\"prefill\"]";
-const LOGPROBS: &str = "modes = [\"logprobs\"]";
 
 #[test]
 fn reported_errors_are_named_by_kind() {

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, channel};
 /// # Errors
 /// Where the host cannot be reached, or the memory limit cannot be set.
 pub fn serve(server: &str, memory_limit_mb: Option<u64>) -> std::io::Result<()> {
+    platform::quiet_panics_of_worker();
     descendants::adopt_orphans();
     if let Some(limit) = memory_limit_mb {
         platform::limit_memory(limit.saturating_mul(1 << 20))?;

@@ -80,9 +80,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let flood = [vec![b'x'; LOG_LIMIT + 1], b"\nthe end\n".to_vec()].concat();
-        let log = OutputLog::start(std::io::Cursor::new(flood), File::create(&path).unwrap());
+        let log = OutputLog::start(io::Cursor::new(flood), File::create(&path).unwrap());
         assert!(log.last_lines().ends_with("\nthe end\n"));
-        let size = std::fs::metadata(&path).unwrap().len();
+        let size = fs::metadata(&path).unwrap().len();
         assert!((LOG_LIMIT as u64..LOG_LIMIT as u64 + 100).contains(&size), "{size}");
     }
 }
