@@ -21,7 +21,7 @@ import time
 
 QUICK = """segfault abort exit stack_overflow double_free heap_corruption thread_destructor panic error long_error
 missing_runtime out_of_memory_error unsupported shape_not_covered nan short_output wrong_shape token_out_of_range
-too_many_tokens callback_thread slow print_flood print_garbage children daemons busy_threads eat_descriptors
+too_many_tokens callback_thread slow print_flood print_garbage children daemons twin busy_threads eat_descriptors
 close_descriptors close_all_descriptors nonblocking ignore_signals surroundings temporary_files exit_in_drop""".split()
 # Each costs its run the whole deadline.
 SLOW = "hang spin stop exit_handler segfault_handler endless_tokens channel_garbage channel_flood leak".split()

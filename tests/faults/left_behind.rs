@@ -4,8 +4,10 @@
 use super::{GENERATE, message, one_each, outcome};
 use crate::support::processes::{guard_of, of_hosts_in, worker_of, zombies_of};
 use crate::support::{Host, config, ended, faulty, wait_until};
+use inferhost::record::Mode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
 use std::process::Child;
 
 #[test]
@@ -27,6 +29,28 @@ fn what_a_plugin_leaves_goes_with_its_worker() {
     ended.succeeds();
     for ((options, kind), record) in cases.iter().zip(&records) {
         assert_eq!(outcome(record), *kind, "{options}: {}", message(record));
+    }
+    host.leaves_nothing();
+}
+
+/// A child that returns from the call like its parent answers, too: a second reply to the same request, which must not
+/// be taken for the reply to the next.
+#[test]
+fn a_twin_of_the_worker_is_not_heard() {
+    let host = Host::new();
+    let run = "modes = [\"prefill\", \"generate\"]\nwarmups = 0\nrepetitions = 10";
+    let twin = faulty("twin", "fault = \"twin\", after = 3");
+    let (ended, records) = host.matrix(&config(run, &(twin + &faulty("good", ""))));
+    ended.succeeds();
+    let digest = |mode, backend| {
+        let of: Vec<_> = records.iter().filter(|r| r.mode == mode && r.backend == backend).collect();
+        assert!(of.len() == 10 && of.iter().all(|record| outcome(record) == "ok"), "{of:?}");
+        let digests: BTreeSet<_> = of.iter().map(|record| record.output_digest.clone()).collect();
+        assert_eq!(digests.len(), 1, "each reply is that of its own run");
+        digests
+    };
+    for mode in [Mode::Prefill, Mode::Generate] {
+        assert_eq!(digest(mode, "twin"), digest(mode, "good"));
     }
     host.leaves_nothing();
 }

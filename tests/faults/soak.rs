@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 const FAULTS: &str = "\"segfault\", \"abort\", \"exit\", \"stack_overflow\", \"double_free\", \"heap_corruption\", \
     \"thread_destructor\", \"panic\", \"error\", \"long_error\", \"missing_runtime\", \"out_of_memory_error\", \
     \"unsupported\", \"shape_not_covered\", \"nan\", \"short_output\", \"wrong_shape\", \"token_out_of_range\", \
-    \"too_many_tokens\", \"callback_thread\", \"slow\", \"print_garbage\", \"children\", \"daemons\", \
+    \"too_many_tokens\", \"callback_thread\", \"slow\", \"print_garbage\", \"children\", \"daemons\", \"twin\", \
     \"eat_descriptors\", \"close_descriptors\", \"close_all_descriptors\", \"nonblocking\", \"ignore_signals\", \
     \"surroundings\", \"temporary_files\"";
 

@@ -2,7 +2,7 @@
 //! that a worker does: a worker that is stopped, or that writes nonsense to the channel, costs its run the deadline
 //! and the host nothing.
 
-use super::protocol::{FromWorker, Request};
+use super::protocol::{FromWorker, Request, Sent};
 use ipc_channel::ipc::{IpcReceiver, IpcSender};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
@@ -28,11 +28,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Serves both ends until they are closed.
+    /// Serves both ends until they are closed; only the process `worker` is heard.
     ///
     /// # Errors
     /// Where no thread can be started.
-    pub(super) fn new(to: IpcSender<Request>, from: IpcReceiver<FromWorker>) -> io::Result<Self> {
+    pub(super) fn new(to: IpcSender<Request>, from: IpcReceiver<Sent>, worker: u32) -> io::Result<Self> {
         let (requests, waiting) = channel();
         let (heard, messages) = sync_channel(MOST_WAITING);
         let thread = || Builder::new().name(crate::platform::QUIET_THREAD.into());
@@ -45,8 +45,8 @@ impl Connection {
         })?;
         thread().spawn(move || {
             // The channel's own code panics on some of what is no message; that, too, closes the connection.
-            while let Ok(message) = from.recv() {
-                if heard.send(message).is_err() {
+            while let Ok(sent) = from.recv() {
+                if sent.by == worker && heard.send(sent.message).is_err() {
                     return;
                 }
             }

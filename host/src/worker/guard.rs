@@ -10,6 +10,10 @@ use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Longest time for the guard to clean up after a host that has nothing more to do.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
 
@@ -68,6 +72,12 @@ fn tell(line: &str) {
 pub fn dismiss() {
     let Some(mut guard) = guard().take() else { return };
     drop(guard.tell.take());
+    let start = Instant::now();
+    while matches!(guard.child.try_wait(), Ok(None)) && start.elapsed() < FAREWELL {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // One that someone has stopped would be waited for in vain.
+    let _ = guard.child.start_kill();
     let _ = guard.child.wait();
 }
 

@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Heard};
 use super::output_log::{self, OutputLog};
-use super::protocol::{FromWorker, Reply, Request};
+use super::protocol::{FromWorker, Reply, Request, Sent};
 use super::scratch::WorkerScratch;
 use super::{Lost, StepListener, Worker, descendants, guard, lost};
 use crate::interrupt;
@@ -57,12 +57,12 @@ impl ProcessWorker {
     /// The outer error is the host's own trouble (no process can be started, no log written); the inner one is
     /// a worker that ended before it was ready.
     pub fn start(settings: &WorkerSettings) -> io::Result<Result<Self, Lost>> {
-        let (server, name) = IpcOneShotServer::<FromWorker>::new()?;
+        let (server, name) = IpcOneShotServer::<Sent>::new()?;
         let mut process = Process::spawn(settings, &name)?;
         Ok(match process.connect(server, &name) {
             Ok((requests, replies)) => {
                 let sampler = Sampler::new(process.child.id());
-                let connection = Connection::new(requests, replies)?;
+                let connection = Connection::new(requests, replies, process.child.id())?;
                 Ok(Self { process, connection, stage: Stage::Load, sampler })
             }
             Err(lost) => Err(lost),
@@ -154,7 +154,7 @@ struct Process {
     _scratch: WorkerScratch,
 }
 
-type Ends = (IpcSender<Request>, IpcReceiver<FromWorker>);
+type Ends = (IpcSender<Request>, IpcReceiver<Sent>);
 
 impl Process {
     fn spawn(settings: &WorkerSettings, server: &str) -> io::Result<Self> {
@@ -183,13 +183,15 @@ impl Process {
     }
 
     /// Waits for the worker to introduce itself.
-    fn connect(&mut self, server: IpcOneShotServer<FromWorker>, name: &str) -> Result<Ends, Lost> {
+    fn connect(&mut self, server: IpcOneShotServer<Sent>, name: &str) -> Result<Ends, Lost> {
         let (done, accepted) = channel();
         std::thread::spawn(move || done.send(server.accept()));
         let start = Instant::now();
         loop {
             match accepted.recv_timeout(WATCH) {
-                Ok(Ok((replies, FromWorker::Ready(requests)))) => return Ok((requests, replies)),
+                Ok(Ok((replies, Sent { message: FromWorker::Ready(requests), .. }))) => {
+                    return Ok((requests, replies));
+                }
                 Ok(_) | Err(RecvTimeoutError::Disconnected) => return Err(self.lost(Stage::Load)),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -203,7 +205,8 @@ impl Process {
                 continue;
             };
             // `accept` has no deadline: the host connects in the worker's place to end the wait.
-            let _ = IpcSender::connect(name.to_string()).map(|sender| sender.send(FromWorker::NeverCame));
+            let _ = IpcSender::connect(name.to_string())
+                .map(|sender| sender.send(Sent::new(FromWorker::NeverCame)));
             return Err(lost);
         }
     }

@@ -137,6 +137,7 @@ fn strike(fault: Fault, options: &Options) -> Result<(), Error> {
         Fault::Spin => signals::spin(),
         Fault::Stop => signals::stop()?,
         Fault::Children => process::leave_child()?,
+        Fault::Twin => process::fork_twin()?,
         Fault::Daemons => process::leave_daemon()?,
         Fault::BusyThreads => process::leave_threads(),
         Fault::Surroundings => process::change_surroundings()?,

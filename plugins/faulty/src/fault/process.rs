@@ -48,15 +48,29 @@ pub(super) fn leave_files() -> Result<(), Error> {
 }
 
 #[cfg(unix)]
-pub(super) use on_unix::{change_surroundings, hang_at_exit, leave_child, leave_daemon};
+pub(super) use on_unix::{change_surroundings, fork_twin, hang_at_exit, leave_child, leave_daemon};
 
 #[cfg(unix)]
 mod on_unix {
     use super::super::refused;
     use inferhost_plugin_api::Error;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Processes that one process makes at most, whatever its options: calls are repeated, by its copies as well.
+    const MOST_PROCESSES: u32 = 16;
+
+    /// Counted before a fork, so that the child goes on from its parent's count.
+    static FORKS: AtomicU32 = AtomicU32::new(0);
+
+    fn may_fork(most: u32) -> bool {
+        FORKS.fetch_add(1, Ordering::Relaxed) < most
+    }
 
     /// A child in this process's group that holds all it has open.
     pub(in crate::fault) fn leave_child() -> Result<(), Error> {
+        if !may_fork(MOST_PROCESSES) {
+            return Ok(());
+        }
         // SAFETY: the child of a process with threads may make async-signal-safe calls alone, which `wait_for_ever`
         // does.
         match unsafe { libc::fork() } {
@@ -66,8 +80,21 @@ mod on_unix {
         }
     }
 
+    /// A child that goes on like its parent: both return from the call. Once in a worker: the copies of copies would
+    /// soon be all there is room for.
+    pub(in crate::fault) fn fork_twin() -> Result<(), Error> {
+        if !may_fork(1) {
+            return Ok(());
+        }
+        // SAFETY: what the child does next is not async-signal-safe, and that is the point. It has memory of its own.
+        if unsafe { libc::fork() } < 0 { Err(refused("fork")) } else { Ok(()) }
+    }
+
     /// A process in a session of its own, whose parent is gone.
     pub(in crate::fault) fn leave_daemon() -> Result<(), Error> {
+        if !may_fork(MOST_PROCESSES) {
+            return Ok(());
+        }
         // SAFETY: as in `leave_child`; `setsid`, `fork` and `_exit` are async-signal-safe, too.
         let child = unsafe {
             let child = libc::fork();
@@ -133,7 +160,7 @@ mod on_unix {
 }
 
 #[cfg(not(unix))]
-pub(super) use elsewhere::{change_surroundings, hang_at_exit, leave_child, leave_daemon};
+pub(super) use elsewhere::{change_surroundings, fork_twin, hang_at_exit, leave_child, leave_daemon};
 
 #[cfg(not(unix))]
 mod elsewhere {
@@ -146,6 +173,10 @@ mod elsewhere {
 
     pub(in crate::fault) fn leave_daemon() -> Result<(), Error> {
         not_here("daemons")
+    }
+
+    pub(in crate::fault) fn fork_twin() -> Result<(), Error> {
+        not_here("twin")
     }
 
     pub(in crate::fault) fn hang_at_exit(_: i32) -> Result<(), Error> {
