@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 const WATCH: Duration = Duration::from_millis(20);
 /// Longest time for the bare process to come up, before any plugin is loaded.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
-/// Longest time for a process whose connection closed to end by itself.
-const END_GRACE: Duration = Duration::from_millis(50);
+/// Longest time for a process whose connection closed to end by itself; how one ended that was ending is known anyway.
+const END_GRACE: Duration = Duration::from_millis(10);
 /// Longest time for a process that was killed to be gone: one that waits in the kernel may take for ever.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 /// Longest time between a request to terminate that reaches the worker and the one that reaches the host.
