@@ -110,20 +110,19 @@ fn remove_stale(temp: &Path, own: &Path) {
     }
 }
 
-/// A folder, not a link to one, of the owner of `own`, whose lock nobody holds. One without a lock is being made by a
+/// A folder of a host's name, not a link to one, of the owner of `own`, whose lock nobody holds. One without a lock is being made by a
 /// host that lives, or was by one that does not.
 fn is_abandoned(path: &Path, own: &Path) -> bool {
     let (Ok(meta), Ok(of_own)) = (fs::symlink_metadata(path), fs::symlink_metadata(own)) else {
         return false;
     };
+    let Some(maker) = maker(path) else { return false };
     if !meta.is_dir() || !same_owner(&meta, &of_own) {
         return false;
     }
     match File::open(path.join(LOCK)) {
         Ok(lock) => !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
-        Err(error) => {
-            error.kind() == io::ErrorKind::NotFound && maker(path).is_some_and(descendants::is_gone)
-        }
+        Err(error) => error.kind() == io::ErrorKind::NotFound && descendants::is_gone(maker),
     }
 }
 
@@ -160,7 +159,7 @@ mod tests {
         let young = folder(&format!("inferhost-{}-d", std::process::id()));
         let (foreign, unnamed) = (folder("other-5-e"), folder("inferhost-x-f"));
         let (_own, _alive) = (locked(&own).unwrap(), locked(&alive).unwrap());
-        drop((locked(&dead).unwrap(), locked(&foreign).unwrap()));
+        drop([&dead, &foreign, &unnamed].map(|path| locked(path).unwrap()));
         fs::create_dir(dead.join("worker-0")).unwrap();
         remove_stale(temp.path(), &own);
         let left = [&own, &alive, &dead, &young, &foreign, &unnamed].map(|path| path.exists());
