@@ -1,6 +1,7 @@
 //! Workers and hosts killed at random moments: no record lost, none doubled, no process left behind.
 #![cfg(unix)]
 
+use crate::support::processes::{is_alive, worker_of};
 use crate::support::{Host, TINY, config, ended, faulty, wait_until};
 use inferhost::record::{Record, Status};
 use nix::sys::signal::{Signal, kill};
@@ -30,12 +31,6 @@ fn rng(seed: u64) -> rand_xoshiro::Xoshiro256PlusPlus {
 
 fn pid(id: u32) -> Pid {
     Pid::from_raw(i32::try_from(id).unwrap())
-}
-
-fn is_alive(process: u32) -> bool {
-    // A zombie that nobody reaps yet is dead.
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    !stat.is_empty() && !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z')
 }
 
 #[test]
@@ -150,12 +145,6 @@ fn a_worker_killed_as_it_starts_costs_one_run_each_time() {
     let stages = killed_runs(&host.records(), 3 * ROUNDS, killed);
     println!("{killed} workers killed, in the stages {stages:?}");
     assert!(stages.contains("load"), "{killed} killed, in the stages {stages:?}");
-}
-
-/// The child process of `host` that serves as its worker.
-fn worker_of(host: u32) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{host}/task/{host}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
 }
 
 #[test]

@@ -4,12 +4,16 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use inferhost::cli::Cli;
 use inferhost::error::AppError;
+use inferhost::worker::guard;
 use inferhost::{commands, platform};
 
 fn main() {
     platform::quiet_panics();
-    if let Err(error) = parse().and_then(commands::execute) {
-        eprintln!("inferhost: {}", error.message);
+    platform::survive_file_size_limit();
+    let ended = parse().and_then(commands::execute);
+    guard::dismiss();
+    if let Err(error) = ended {
+        platform::say(&format!("inferhost: {}", error.message));
         std::process::exit(error.exit_code);
     }
 }

@@ -1,12 +1,5 @@
 //! What differs between operating systems in how a process dies and what it may use.
 
-/// Asks the system to kill this process when the one that started it dies, where it can be asked. Elsewhere the
-/// closed connection is what ends a worker.
-pub fn die_with_parent() {
-    #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
-}
-
 /// Limits what this process may allocate, in bytes of address space.
 ///
 /// # Errors
@@ -41,11 +34,42 @@ pub fn exit_now() -> ! {
     std::process::abort()
 }
 
+/// The name of threads whose panics say nothing of this program: they read what a plugin may have spoilt.
+pub const QUIET_THREAD: &str = "worker-channel";
+
+/// A file that may not grow further is to give a write error, as a full disk does, and not to end the process.
+pub fn survive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SigSet, Signal};
+        // Blocked it waits for ever. Every thread inherits that, and no process that is started.
+        let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
+    }
+}
+
+/// Writes a line to standard error; one that is closed is no reason to end.
+pub fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Makes a panic one line on standard error, without a backtrace.
 pub fn quiet_panics() {
-    std::panic::set_hook(Box::new(|info| {
-        let text = info.payload_as_str().unwrap_or("no message");
+    one_line_panics(|place, text| format!("inferhost: internal error{place}: {text}; please report this"));
+}
+
+/// The same for a worker, where what panics may be the host's code and its cause the plugin: the descriptors it
+/// closed, the memory it spoilt.
+pub fn quiet_panics_of_worker() {
+    one_line_panics(|place, text| format!("the worker panicked{place}: {text}"));
+}
+
+fn one_line_panics(line: impl Fn(&str, &str) -> String + Send + Sync + 'static) {
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() == Some(QUIET_THREAD) {
+            return;
+        }
         let place = info.location().map_or(String::new(), |at| format!(" at {}:{}", at.file(), at.line()));
-        eprintln!("inferhost: internal error{place}: {text}; please report this");
+        say(&line(&place, info.payload_as_str().unwrap_or("no message")));
     }));
 }

@@ -1,6 +1,7 @@
 //! What a run looks like while it goes on: a bar with an ETA on a terminal, plain lines elsewhere.
 
 use crate::accuracy;
+use crate::platform::say as line;
 use crate::record::Record;
 use crate::run::Event;
 use crate::text;
@@ -168,12 +169,6 @@ impl Default for Progress {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn line(text: &str) {
-    use std::io::Write;
-    // A closed standard error is no reason to stop measuring.
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn spinner() -> ProgressStyle {

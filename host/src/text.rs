@@ -9,6 +9,9 @@ const BEL: char = '\u{7}';
 const CSI: char = '\u{9b}';
 const OSC: char = '\u{9d}';
 
+/// How many characters are looked at for one that is kept: the others are white space, or invisible.
+const LOOKED_AT: usize = 16;
+
 /// `text` on one line of visible characters: terminal escape sequences, control and direction-changing characters are
 /// gone, runs of white space are one space.
 pub fn one_line(text: &str) -> String {
@@ -32,8 +35,10 @@ pub fn printable(text: &str) -> String {
 
 /// At most `limit` characters of `text`, on one line.
 pub fn clipped(text: &str, limit: usize) -> String {
-    let line = one_line(text);
-    if line.chars().count() <= limit {
+    // A message of megabytes is not looked at as a whole for the few characters that are kept.
+    let whole = text.char_indices().nth(limit.saturating_mul(LOOKED_AT)).map(|(at, _)| &text[..at]);
+    let line = one_line(whole.unwrap_or(text));
+    if line.chars().count() <= limit && whole.is_none() {
         return line;
     }
     line.chars().take(limit.saturating_sub(1)).chain(['…']).collect()

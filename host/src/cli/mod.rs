@@ -124,6 +124,9 @@ pub enum Command {
     /// Serve a host (started by the host itself)
     #[command(hide = true)]
     Worker(WorkerArgs),
+    /// Clean up after a host (started by the host itself)
+    #[command(hide = true)]
+    Guard(GuardArgs),
 }
 
 /// Of `backends`.
@@ -280,4 +283,11 @@ pub struct WorkerArgs {
     /// Most memory to allocate, MiB
     #[arg(long)]
     pub memory_limit_mb: Option<u64>,
+}
+
+/// Of `guard`.
+#[derive(Debug, Args)]
+pub struct GuardArgs {
+    /// The host's temporary folder
+    pub scratch: PathBuf,
 }

@@ -47,5 +47,9 @@ pub fn execute(cli: Cli) -> Result<(), AppError> {
         Command::Worker(args) => {
             crate::worker::child::serve(&args.server, args.memory_limit_mb).map_err(AppError::failed)
         }
+        Command::Guard(args) => {
+            crate::worker::guard::serve(&args.scratch);
+            Ok(())
+        }
     }
 }

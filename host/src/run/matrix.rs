@@ -57,8 +57,9 @@ impl Matrix<'_> {
         events(Event::Started { planned: self.plan.runs(), recorded: done.len() as u64 });
         let result =
             self.plan.groups.iter().try_for_each(|group| self.run_group(group, &done, ledger, events));
-        ledger.close(result.is_ok().then(now))?;
-        result
+        let closed = ledger.close(result.is_ok().then(now));
+        // What stopped the matrix is likely why the manifest cannot be written either.
+        result.and(closed.map_err(RunError::from))
     }
 
     fn run_group(

@@ -10,6 +10,8 @@ pub(super) trait Tail: Write {
     fn cut(&mut self, len: u64) -> io::Result<()>;
     /// Returns when what was written is on the disk.
     fn sync(&mut self) -> io::Result<()>;
+    /// Whether the file still has a name: one that was deleted takes what is written, and nobody will find it.
+    fn is_there(&self) -> io::Result<bool>;
 }
 
 impl Tail for File {
@@ -20,6 +22,17 @@ impl Tail for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    #[cfg(unix)]
+    fn is_there(&self) -> io::Result<bool> {
+        Ok(std::os::unix::fs::MetadataExt::nlink(&self.metadata()?) > 0)
+    }
+
+    /// Elsewhere an open file cannot be deleted.
+    #[cfg(not(unix))]
+    fn is_there(&self) -> io::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -40,6 +53,12 @@ impl<F: Tail> LineLog<F> {
 
     /// Writes one line, its newline included, in a single call. After an error the file is as it was before.
     pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        if !self.file.is_there()? {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the file was deleted while it was written to",
+            ));
+        }
         match self.file.write_all(line).and_then(|()| self.file.sync()) {
             Ok(()) => {
                 self.len += line.len() as u64;
@@ -125,6 +144,10 @@ mod tests {
 
         fn sync(&mut self) -> io::Result<()> {
             Ok(())
+        }
+
+        fn is_there(&self) -> io::Result<bool> {
+            Ok(true)
         }
     }
 

@@ -6,5 +6,7 @@ mod platform;
 mod sampler;
 mod usage;
 
+#[cfg(target_os = "linux")]
+pub(crate) use platform::children;
 pub use sampler::Sampler;
 pub use usage::Usage;

@@ -11,6 +11,8 @@ pub(super) struct Reading {
     pub(super) resident_bytes: Option<u64>,
 }
 
+#[cfg(target_os = "linux")]
+pub(crate) use of_others::children;
 pub(super) use of_others::{cpu, family};
 pub(super) use own::{own_cpu, own_rss_peak_bytes};
 
@@ -49,8 +51,8 @@ mod of_others {
         found
     }
 
-    /// Each thread has a list of its own.
-    fn children(pid: u32) -> Vec<u32> {
+    /// Of a process. Each thread has a list of its own.
+    pub(crate) fn children(pid: u32) -> Vec<u32> {
         let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
         let pids = |list: String| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();

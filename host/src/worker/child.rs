@@ -1,8 +1,9 @@
 //! The worker process: takes requests from the host and hands them to the engine, one at a time. A thread of its
 //! own watches the connection, so that a worker whose host has died exits even from inside a plugin's call.
 
+use super::descendants;
 use super::engine::Engine;
-use super::protocol::{FromWorker, Request};
+use super::protocol::{FromWorker, Request, Sent};
 use crate::platform;
 use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
 use std::sync::mpsc::{Receiver, channel};
@@ -12,21 +13,22 @@ use std::sync::mpsc::{Receiver, channel};
 /// # Errors
 /// Where the host cannot be reached, or the memory limit cannot be set.
 pub fn serve(server: &str, memory_limit_mb: Option<u64>) -> std::io::Result<()> {
-    platform::die_with_parent();
+    platform::quiet_panics_of_worker();
+    descendants::adopt_orphans();
     if let Some(limit) = memory_limit_mb {
         platform::limit_memory(limit.saturating_mul(1 << 20))?;
     }
-    let to_host = IpcSender::<FromWorker>::connect(server.to_string())?;
+    let to_host = IpcSender::<Sent>::connect(server.to_string())?;
     let (requests, incoming) = ipc::channel::<Request>()?;
     let gone = |_| std::io::Error::other("the host is gone");
-    to_host.send(FromWorker::Ready(requests)).map_err(gone)?;
+    to_host.send(Sent::new(FromWorker::Ready(requests))).map_err(gone)?;
     let requests = watch(incoming);
     let mut engine = Engine::default();
     for request in requests {
         let reply = engine.handle(request, &mut |message| {
-            let _ = to_host.send(message);
+            let _ = to_host.send(Sent::new(message));
         });
-        to_host.send(FromWorker::Reply(Box::new(reply))).map_err(gone)?;
+        to_host.send(Sent::new(FromWorker::Reply(Box::new(reply)))).map_err(gone)?;
     }
     Ok(())
 }
@@ -39,6 +41,7 @@ fn watch(incoming: IpcReceiver<Request>) -> Receiver<Request> {
                 return;
             }
         }
+        descendants::end_below(std::process::id());
         platform::exit_now();
     });
     requests

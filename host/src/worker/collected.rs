@@ -10,6 +10,9 @@ use std::time::Instant;
 pub(super) struct Collected {
     steps: Vec<Step>,
     tokens: Vec<Token>,
+    /// Kept at most: one step and one token a row more than were asked for, which is enough to say so.
+    most_steps: usize,
+    most_tokens: usize,
 }
 
 struct Step {
@@ -25,8 +28,9 @@ impl Collected {
     }
 
     pub(super) fn reserve(&mut self, rows: usize, steps: usize) {
-        self.steps.reserve(steps);
-        self.tokens.reserve(steps * rows);
+        (self.most_steps, self.most_tokens) = (steps + 1, (steps + 1) * rows);
+        self.steps.reserve(self.most_steps);
+        self.tokens.reserve(self.most_tokens);
     }
 
     /// When each step ended, in nanoseconds from `start`.
@@ -59,7 +63,12 @@ impl Collected {
 
 impl TokenSink for Collected {
     fn step(&mut self, tokens: &[Token]) -> bool {
-        self.tokens.extend_from_slice(tokens);
+        // A plugin that makes tokens without end is not to take the memory of the machine meanwhile.
+        if self.steps.len() >= self.most_steps {
+            return false;
+        }
+        let room = self.most_tokens - self.tokens.len();
+        self.tokens.extend_from_slice(&tokens[..tokens.len().min(room)]);
         self.steps.push(Step { end: Instant::now(), tokens: self.tokens.len() });
         true
     }
@@ -73,9 +82,11 @@ pub(super) struct Streamed<'a> {
 
 impl TokenSink for Streamed<'_> {
     fn step(&mut self, tokens: &[Token]) -> bool {
-        let more = self.to.step(tokens);
+        if !self.to.step(tokens) {
+            return false;
+        }
         (self.say)(FromWorker::Step(tokens.iter().map(|token| (token.row, token.id)).collect()));
-        more
+        true
     }
 }
 
@@ -87,11 +98,22 @@ mod tests {
     fn a_step_holds_a_row_once() {
         let token = |row, id| Token { row, id };
         let mut collected = Collected::default();
+        collected.reserve(2, 3);
         collected.step(&[token(0, 5), token(1, 6)]);
         collected.step(&[token(1, 7)]);
         assert_eq!(collected.by_row(2).unwrap(), [vec![5], vec![6, 7]]);
         assert!(collected.by_row(1).unwrap_err().contains("row 1"));
         collected.step(&[token(1, 7), token(1, 8)]);
         assert!(collected.by_row(2).unwrap_err().contains("more than one token for row 1"));
+    }
+
+    #[test]
+    fn tokens_without_end_are_not_kept() {
+        let mut collected = Collected::default();
+        collected.reserve(1, 2);
+        let flood = vec![Token { row: 0, id: 1 }; 1_000];
+        let taken = (0..1_000).filter(|_| collected.step(&flood)).count();
+        assert_eq!((taken, collected.tokens.len()), (3, 3));
+        assert!(collected.by_row(1).is_err());
     }
 }

@@ -9,6 +9,7 @@ use crate::telemetry::Usage;
 use inferhost_plugin_api::{
     Error, ErrorKind, GenerateOptions, LoadError, Logits, ModelForm, OpenSession, Plugin, RVec, Rows,
 };
+use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 /// runs does not show in it.
 const SETTLE: Duration = Duration::from_millis(2);
 const MOST_SETTLING_CALLS: u128 = 100;
+/// Most bytes of a description; the longest of inferhost's own plugins takes 3 KB.
+const MOST_SAID: usize = 1 << 20;
 
 /// Takes what the host is to know while a request is worked on.
 pub(super) type Say<'a> = &'a mut dyn FnMut(FromWorker);
@@ -70,7 +73,7 @@ impl Engine {
             let of_options = error.kind == ErrorKind::InvalidInput;
             Failure::from_plugin(if of_options { Stage::Open } else { Stage::Load }, &error)
         })?;
-        Ok(Reply::Described(serde_json::to_string(&description).unwrap_or_default()))
+        said(Stage::Load, "its description", &description).map(Reply::Described)
     }
 
     fn open(&mut self, path: &Path, form: ModelForm, options: &str) -> Result<Reply, Failure> {
@@ -78,7 +81,7 @@ impl Engine {
         let session = plugin
             .open(path, form, &parse(options)?)
             .map_err(|error| Failure::from_plugin(Stage::Open, &error))?;
-        let info = serde_json::to_string(session.info()).unwrap_or_default();
+        let info = said(Stage::Open, "what it says of its session", session.info())?;
         self.session = Some(session);
         Ok(Reply::Opened(info))
     }
@@ -86,14 +89,14 @@ impl Engine {
     fn run(&mut self, request: &RunRequest, say: Say<'_>) -> Result<RunResult, Failure> {
         let session = self.session.as_mut().ok_or_else(|| misuse(Stage::Run, "no model is open"))?;
         let buffers = &mut self.buffers;
+        let batch = request.rows.batch();
+        buffers.tokens.reserve(batch.rows(), request.generate.max_new_tokens as usize);
         let mut expected = request.last_latency;
         for _ in 0..request.warmups {
             let (_, latency) =
                 call(session, request, buffers, None).map_err(|e| Failure::from_plugin(Stage::Warmup, &e))?;
             expected = Some(latency);
         }
-        let batch = request.rows.batch();
-        buffers.tokens.reserve(batch.rows(), request.generate.max_new_tokens as usize);
         // Told before the settling calls: a message wakes the host, which is not to happen next to the clock.
         say(FromWorker::Entered(Stage::Run));
         let failed = |e: Error| Failure::from_plugin(Stage::Run, &e);
@@ -168,6 +171,17 @@ fn call(
 
 fn parse(options: &str) -> Result<Value, Failure> {
     serde_json::from_str(options).map_err(|e| misuse(Stage::Open, &format!("options are not JSON: {e}")))
+}
+
+/// As JSON text, which stands in the manifest and in reports.
+fn said(stage: Stage, what: &str, value: &impl Serialize) -> Result<String, Failure> {
+    let json =
+        serde_json::to_string(value).map_err(|e| misuse(stage, &format!("{what} is malformed: {e}")))?;
+    if json.len() <= MOST_SAID {
+        return Ok(json);
+    }
+    let message = format!("{what} takes {} bytes, and {MOST_SAID} are the most", json.len());
+    Err(Failure { stage, kind: DegradedKind::Incompatible, message, bad_input: false })
 }
 
 fn invalid(message: String) -> Failure {

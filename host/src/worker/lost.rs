@@ -50,6 +50,12 @@ pub(super) fn asked_to_end(status: Option<ExitStatus>) -> bool {
     status.and_then(signal_of).is_some_and(|signal| [SIGINT, SIGTERM].contains(&signal))
 }
 
+/// Whether it was ended by what cannot be resisted.
+pub(super) fn was_killed(status: ExitStatus) -> bool {
+    // Elsewhere than on Unix a process that is killed exits with 1, like one that fails.
+    signal_of(status).map_or(cfg!(not(unix)), |signal| signal == SIGKILL)
+}
+
 /// A deadline that passed.
 pub(super) fn timeout(stage: Stage, deadline: Duration, tail: &str) -> Degraded {
     let seconds = deadline.as_secs_f64();

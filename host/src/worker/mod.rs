@@ -1,19 +1,24 @@
 //! One worker process per (model, backend): it loads one plugin, opens one model, runs what it is asked and
 //! exits. [`protocol`] is what the two sides say to each other, `engine` does the work and times it, [`child`] is
 //! the process around the engine, [`ProcessWorker`] the host's side of it; [`InlineWorker`] runs the engine in the
-//! host for debugging.
+//! host for debugging. [`guard`] is the process that cleans up after a host, `descendants` what a plugin may have
+//! started, `scratch` where it may have written.
 
 pub mod child;
 mod collected;
 mod computed;
+mod connection;
+mod descendants;
 mod engine;
 mod evaluate;
+pub mod guard;
 mod inline;
 mod lost;
 mod observations;
 mod output_log;
 mod process;
 pub mod protocol;
+mod scratch;
 
 pub use evaluate::SharedLogits;
 pub use inline::InlineWorker;

@@ -2,8 +2,9 @@
 //! without end costs neither disk nor memory, and is never blocked.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -43,6 +44,17 @@ impl OutputLog {
     }
 }
 
+/// The log at `path`. Its folder may have been removed, but is not made where the run folder itself is gone.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    let failed = |e: io::Error| io::Error::new(e.kind(), format!("create its log {}: {e}", path.display()));
+    let create = || File::create(path);
+    let again = |e: io::Error| match path.parent() {
+        Some(folder) if e.kind() == io::ErrorKind::NotFound => fs::create_dir(folder).and_then(|()| create()),
+        _ => Err(e),
+    };
+    create().or_else(again).map_err(failed)
+}
+
 fn copy(mut source: impl Read, mut file: File, tail: &Mutex<VecDeque<u8>>) {
     let mut buffer = vec![0; 64 << 10];
     let mut room = LOG_LIMIT;
@@ -73,7 +85,7 @@ mod tests {
         let flood = [vec![b'x'; LOG_LIMIT + 1], b"\nthe end\n".to_vec()].concat();
         let log = OutputLog::start(io::Cursor::new(flood), File::create(&path).unwrap()).unwrap();
         assert!(log.last_lines().ends_with("\nthe end\n"));
-        let size = std::fs::metadata(&path).unwrap().len();
+        let size = fs::metadata(&path).unwrap().len();
         assert!((LOG_LIMIT as u64..LOG_LIMIT as u64 + 100).contains(&size), "{size}");
     }
 }

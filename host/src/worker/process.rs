@@ -1,16 +1,17 @@
 //! The host's side of a worker process: start it, talk to it, watch it, end it with everything it started.
 
-use super::output_log::OutputLog;
-use super::protocol::{FromWorker, Reply, Request};
-use super::{Lost, StepListener, Worker, lost};
+use super::connection::{Connection, Heard};
+use super::output_log::{self, OutputLog};
+use super::protocol::{FromWorker, Reply, Request, Sent};
+use super::scratch::WorkerScratch;
+use super::{Lost, StepListener, Worker, descendants, guard, lost};
 use crate::interrupt;
 use crate::record::Stage;
 use crate::telemetry::Sampler;
 use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender};
-use ipc_channel::{IpcError, TryRecvError};
 use process_wrap::std::{ChildWrapper, CommandWrap};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -21,8 +22,12 @@ use std::time::{Duration, Instant};
 const WATCH: Duration = Duration::from_millis(20);
 /// Longest time for the bare process to come up, before any plugin is loaded.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
-/// Longest time for a process whose connection closed to be gone.
-const END_GRACE: Duration = Duration::from_secs(2);
+/// Longest time for a process whose connection closed to end by itself; how one ended that was ending is known anyway.
+const END_GRACE: Duration = Duration::from_millis(10);
+/// Longest time for a process that was killed to be gone: one that waits in the kernel may take for ever.
+const KILL_GRACE: Duration = Duration::from_secs(5);
+/// Longest time between a request to terminate that reaches the worker and the one that reaches the host.
+const INTERRUPT_GRACE: Duration = Duration::from_millis(50);
 
 /// How to start a worker.
 #[derive(Debug, Clone)]
@@ -40,8 +45,7 @@ pub struct WorkerSettings {
 /// A worker in a process of its own.
 pub struct ProcessWorker {
     process: Process,
-    requests: IpcSender<Request>,
-    replies: IpcReceiver<FromWorker>,
+    connection: Connection,
     stage: Stage,
     sampler: Sampler,
 }
@@ -53,12 +57,13 @@ impl ProcessWorker {
     /// The outer error is the host's own trouble (no process can be started, no log written); the inner one is
     /// a worker that ended before it was ready.
     pub fn start(settings: &WorkerSettings) -> io::Result<Result<Self, Lost>> {
-        let (server, name) = IpcOneShotServer::<FromWorker>::new()?;
+        let (server, name) = IpcOneShotServer::<Sent>::new()?;
         let mut process = Process::spawn(settings, &name)?;
         Ok(match process.connect(server, &name)? {
             Ok((requests, replies)) => {
                 let sampler = Sampler::new(process.child.id());
-                Ok(Self { process, requests, replies, stage: Stage::Load, sampler })
+                let connection = Connection::new(requests, replies, process.child.id())?;
+                Ok(Self { process, connection, stage: Stage::Load, sampler })
             }
             Err(lost) => Err(lost),
         })
@@ -91,7 +96,7 @@ impl ProcessWorker {
 
     /// The reply that a worker sent before it ended, if it did.
     fn last_reply(&mut self, step: &mut StepListener<'_>) -> Option<Reply> {
-        while let Ok(message) = self.replies.try_recv() {
+        while let Heard::Message(message) = self.connection.hear(WATCH) {
             if let Some(reply) = self.take(message, step) {
                 return Some(reply);
             }
@@ -110,19 +115,16 @@ impl Worker for ProcessWorker {
         let start = Instant::now();
         self.stage = request.first_stage();
         self.sampler.reset();
-        if self.requests.send(request).is_err() {
-            return Err(self.process.lost(self.stage));
-        }
+        self.connection.send(request);
         loop {
-            match self.replies.try_recv_timeout(WATCH) {
-                Ok(message) => match self.take(message, step) {
-                    Some(reply) => return Ok(reply),
-                    None => continue,
-                },
-                // A signal to the host, such as Ctrl-C, ends the wait early.
-                Err(TryRecvError::IpcError(IpcError::Io(e))) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(TryRecvError::IpcError(_)) => return Err(self.process.lost(self.stage)),
-                Err(TryRecvError::Empty) => {}
+            match self.connection.hear(WATCH) {
+                Heard::Message(message) => {
+                    if let Some(reply) = self.take(message, step) {
+                        return Ok(reply);
+                    }
+                }
+                Heard::Closed => return Err(self.process.lost(self.stage)),
+                Heard::Nothing => {}
             }
             if interrupt::requested() {
                 return Err(Lost::Interrupted);
@@ -145,51 +147,55 @@ impl Worker for ProcessWorker {
 /// A child process and what it prints; dropped, it is ended with everything it started.
 struct Process {
     child: Box<dyn ChildWrapper>,
+    status: Option<ExitStatus>,
     output: OutputLog,
     oom_kills: Option<u64>,
+    /// Removed after the process has ended.
+    _scratch: WorkerScratch,
 }
 
-type Connection = (IpcSender<Request>, IpcReceiver<FromWorker>);
+type Ends = (IpcSender<Request>, IpcReceiver<Sent>);
 
 impl Process {
     fn spawn(settings: &WorkerSettings, server: &str) -> io::Result<Self> {
         let oom_kills = oom_kills();
-        let log = File::create(&settings.log)?;
+        let log = output_log::create(&settings.log)?;
+        let (scratch, mark) = guard::scratch(&settings.program)?;
         let (output, input) = io::pipe()?;
         let mut command = Command::new(&settings.program);
-        command.arg("worker").arg(server).envs(&settings.env);
+        command.arg("worker").arg(server).envs(scratch.env()).envs(&settings.env);
+        command.env(descendants::MARK, mark);
         if let Some(limit) = settings.memory_limit_mb {
             command.arg("--memory-limit-mb").arg(limit.to_string());
         }
         command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
-        let mut command = CommandWrap::from(command);
         #[cfg(unix)]
-        command.wrap(process_wrap::std::ProcessGroup::leader());
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut command = CommandWrap::from(command);
         #[cfg(windows)]
         command.wrap(process_wrap::std::JobObject);
         // Before there is a process, which nothing would end if there were no thread.
         let output = OutputLog::start(output, log)?;
-        let child = command.spawn()?;
+        let child = descendants::spawn(&mut command)?;
+        guard::watch(child.id());
         // The command holds the host's copy of the pipe's writing end.
         drop(command);
-        Ok(Self { child, output, oom_kills })
+        Ok(Self { child, status: None, output, oom_kills, _scratch: scratch })
     }
 
     /// Waits for the worker to introduce itself.
     ///
     /// # Errors
     /// Where the system has no thread to wait in.
-    fn connect(
-        &mut self,
-        server: IpcOneShotServer<FromWorker>,
-        name: &str,
-    ) -> io::Result<Result<Connection, Lost>> {
+    fn connect(&mut self, server: IpcOneShotServer<Sent>, name: &str) -> io::Result<Result<Ends, Lost>> {
         let (done, accepted) = channel();
         std::thread::Builder::new().spawn(move || done.send(server.accept()))?;
         let start = Instant::now();
         loop {
             match accepted.recv_timeout(WATCH) {
-                Ok(Ok((replies, FromWorker::Ready(requests)))) => return Ok(Ok((requests, replies))),
+                Ok(Ok((replies, Sent { message: FromWorker::Ready(requests), .. }))) => {
+                    return Ok(Ok((requests, replies)));
+                }
                 Ok(_) | Err(RecvTimeoutError::Disconnected) => return Ok(Err(self.lost(Stage::Load))),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -203,7 +209,8 @@ impl Process {
                 continue;
             };
             // `accept` has no deadline: the host connects in the worker's place to end the wait.
-            let _ = IpcSender::connect(name.to_string()).map(|sender| sender.send(FromWorker::NeverCame));
+            let _ = IpcSender::connect(name.to_string())
+                .map(|sender| sender.send(Sent::new(FromWorker::NeverCame)));
             return Ok(Err(lost));
         }
     }
@@ -212,20 +219,26 @@ impl Process {
         self.status().is_some()
     }
 
-    /// The exit status, once there is one. A child that was killed before it had joined its own group is waited
-    /// for by itself: the wrapper around it asks for the group alone, and finds nobody.
+    /// The exit status, once there is one.
     fn status(&mut self) -> Option<ExitStatus> {
-        let of_group = self.child.try_wait().ok().flatten();
-        of_group.or_else(|| self.child.inner_mut().try_wait().ok().flatten())
+        if self.status.is_none() {
+            self.status = self.child.try_wait().ok().flatten();
+        }
+        self.status
     }
 
     /// What the end of the process means for the run it held.
     fn lost(&mut self, stage: Stage) -> Lost {
-        let status = self.wait_briefly();
+        let by_itself = self.wait_for_end(END_GRACE).is_some();
         self.end();
+        // One that was ending already is not the worse for having been killed.
+        let status = self.status.filter(|&status| by_itself || !lost::was_killed(status));
         // A request to terminate may reach worker and host alike, the worker first.
         if lost::asked_to_end(status) {
-            std::thread::sleep(Duration::from_millis(100));
+            let start = Instant::now();
+            while start.elapsed() < INTERRUPT_GRACE && !interrupt::requested() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
         }
         if interrupt::requested() {
             return Lost::Interrupted;
@@ -239,22 +252,30 @@ impl Process {
         Lost::Degraded(lost::timeout(stage, deadline, &self.output.last_lines()))
     }
 
-    /// Kills the process group and reaps it. Nothing to do for one that has ended is no error.
+    /// Kills the process with all it started and reaps it. Nothing to do for one that has ended is no error.
     fn end(&mut self) {
-        let _ = self.child.start_kill();
-        let _ = self.child.wait();
+        let pid = self.child.id();
+        // Where nobody takes orphans in, the rest of its group outlives it.
+        if self.status().is_none() || !cfg!(target_os = "linux") {
+            descendants::end_all_of(pid);
+            let _ = self.child.start_kill();
+            self.wait_for_end(KILL_GRACE);
+        }
+        descendants::forget(pid);
+        descendants::end_orphans();
+        guard::release(pid);
     }
 
-    /// The exit status of a process whose connection has just closed.
-    fn wait_briefly(&mut self) -> Option<ExitStatus> {
+    /// The exit status, waited for `grace` at most.
+    fn wait_for_end(&mut self, grace: Duration) -> Option<ExitStatus> {
         let start = Instant::now();
-        while start.elapsed() < END_GRACE && !interrupt::requested() {
-            if let Some(status) = self.status() {
-                return Some(status);
+        loop {
+            let status = self.status();
+            if status.is_some() || start.elapsed() >= grace {
+                return status;
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(1));
         }
-        None
     }
 }
 
@@ -266,6 +287,6 @@ impl Drop for Process {
 
 /// How many processes the kernel has killed for want of memory since boot; none where it does not say.
 fn oom_kills() -> Option<u64> {
-    let counters = std::fs::read_to_string("/proc/vmstat").ok()?;
+    let counters = fs::read_to_string("/proc/vmstat").ok()?;
     counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }

@@ -14,6 +14,23 @@ use std::time::Duration;
 /// Characters of a plugin's message that are kept.
 const MESSAGE_LIMIT: usize = 500;
 
+/// A message and the process that sent it. A plugin that forks and returns twice makes a second worker out of its
+/// child, which answers like the first: what it says is not heard.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Sent {
+    /// Process id.
+    pub by: u32,
+    /// What it says.
+    pub message: FromWorker,
+}
+
+impl Sent {
+    /// From this very process.
+    pub fn new(message: FromWorker) -> Self {
+        Self { by: std::process::id(), message }
+    }
+}
+
 /// From the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromWorker {

@@ -28,12 +28,19 @@ impl Backend for Faulty {
 
     fn describe(options: &Value) -> Result<Description, Error> {
         let options: Options = parse_options(options)?;
-        let version = env!("CARGO_PKG_VERSION").to_string();
+        let mut faults = Faults::new(options.clone())?;
+        faults.before(Stage::Describe)?;
+        let version = faults.version();
         let problem = matches!(options.fault, Fault::MissingRuntime).then(|| fault::MISSING_RUNTIME.into());
         Ok(Description {
             name: "faulty".into(),
-            version: version.clone(),
-            runtime: Runtime { name: "fake".into(), version: Some(version), library: None, problem },
+            version,
+            runtime: Runtime {
+                name: "fake".into(),
+                version: Some(env!("CARGO_PKG_VERSION").into()),
+                library: None,
+                problem,
+            },
             devices: vec!["cpu".into()],
             precisions: vec!["f32".into()],
             forms: vec![ModelForm::HuggingFace, ModelForm::Onnx],

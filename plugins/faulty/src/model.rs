@@ -118,7 +118,7 @@ fn logit_of(state: u64, id: u64) -> f32 {
 }
 
 /// The finaliser of `SplitMix64` (Steele, Lea and Flood, 2014, "Fast splittable pseudorandom number generators"), after its increment.
-fn mix(value: u64) -> u64 {
+pub(crate) fn mix(value: u64) -> u64 {
     let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,6 +1,6 @@
 //! An open fake model: every call asks the faults first, computes, then spoils the output where that is due.
 
-use crate::fault::{Faults, Tamper};
+use crate::fault::{Faults, Tamper, exit_in_drop};
 use crate::model::{FakeModel, log_probability, states};
 use crate::options::Stage;
 use abi_stable::std_types::RVec;
@@ -58,7 +58,8 @@ impl Session for FaultySession {
         match tamper {
             Tamper::Short => drop(logits.as_f32_mut(vocab, (count - 1) * vocab)),
             Tamper::WrongShape => drop(logits.as_f32_mut(vocab + 1, count * (vocab + 1))),
-            Tamper::Nothing | Tamper::Nan | Tamper::Noise | Tamper::TokenOutOfRange => {}
+            Tamper::HugeVocabulary => logits.vocab_size = u32::MAX,
+            _ => {}
         }
         Ok(())
     }
@@ -71,6 +72,14 @@ impl Session for FaultySession {
     ) -> Result<(), Error> {
         let mut options = *options;
         let tamper = self.begin(Stage::Generate)?;
+        if matches!(tamper, Tamper::TooManyTokens | Tamper::EndlessTokens) {
+            let endless = tamper == Tamper::EndlessTokens;
+            (0..).take_while(|&step| endless || step <= options.max_new_tokens).for_each(|_| {
+                // What it says does not matter to a plugin that does not listen.
+                sink.step(&all_rows(batch));
+            });
+            return Ok(());
+        }
         if tamper == Tamper::Short {
             options.max_new_tokens /= 2;
             if options.max_new_tokens == 0 {
@@ -79,6 +88,9 @@ impl Session for FaultySession {
         }
         let vocab_size = self.model.vocab_size;
         let mut sink = TamperedSink { sink, tamper, vocab_size, rows: batch.rows() };
+        if tamper == Tamper::CallbackThread {
+            return from_another_thread(&mut self.model, batch, &options, &mut sink);
+        }
         decode::generate(&mut self.model, batch, &options, &mut sink)
     }
 
@@ -94,10 +106,41 @@ impl Session for FaultySession {
         match tamper {
             Tamper::Short => drop(logprobs.pop()),
             Tamper::WrongShape => logprobs.push(-1.0),
-            Tamper::Nothing | Tamper::Nan | Tamper::Noise | Tamper::TokenOutOfRange => {}
+            _ => {}
         }
         Ok(())
     }
+}
+
+impl Drop for FaultySession {
+    fn drop(&mut self) {
+        exit_in_drop(self.faults.exit_in_drop());
+    }
+}
+
+fn all_rows(batch: Batch<'_>) -> Vec<Token> {
+    (0..).take(batch.rows()).map(|row| Token { row, id: 0 }).collect()
+}
+
+/// The tokens are collected here and handed over from a thread that the caller knows nothing of.
+fn from_another_thread(
+    model: &mut FakeModel,
+    batch: Batch<'_>,
+    options: &GenerateOptions<'_>,
+    sink: &mut TamperedSink<'_>,
+) -> Result<(), Error> {
+    struct Sent<T>(T);
+    // SAFETY: the thread below ends before this function does, and meanwhile this one does not touch what it has.
+    unsafe impl<T> Send for Sent<T> {}
+    let mut sent = Sent((model, batch, options, sink));
+    std::thread::scope(|scope| {
+        let call = scope.spawn(move || {
+            // All of it, or its parts would be sent one by one.
+            let Sent((model, batch, options, sink)) = { &mut sent };
+            decode::generate(*model, *batch, options, *sink)
+        });
+        call.join().unwrap_or_else(|_| Err(Error::internal("the thread panicked")))
+    })
 }
 
 /// Passes tokens on, spoilt as `tamper` says.
@@ -115,7 +158,7 @@ impl TokenSink for TamperedSink<'_> {
             match self.tamper {
                 Tamper::WrongShape => token.row = u32::try_from(self.rows).unwrap_or(u32::MAX),
                 Tamper::TokenOutOfRange => token.id = self.vocab_size,
-                Tamper::Nothing | Tamper::Nan | Tamper::Noise | Tamper::Short => {}
+                _ => {}
             }
         }
         self.sink.step(&tokens)

@@ -176,6 +176,29 @@ fn once_file_lets_the_next_worker_succeed() {
 }
 
 #[test]
+fn faults_at_random_are_the_same_each_time_and_differ_between_sessions() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("count");
+    let met = |options: &Value| {
+        let mut session = open(options.clone()).unwrap();
+        let mut kind = || prefill(&mut session, &ROWS, Positions::Last).err().map(|error| error.kind);
+        (0..200).map(|_| kind()).collect::<Vec<_>>()
+    };
+    let drawn = json!({"faults": ["unsupported", "out_of_memory_error"], "rate": 0.25, "seed": 3});
+    let first = met(&drawn);
+    assert_eq!(first, met(&drawn));
+    let failed = first.iter().flatten().count();
+    assert!((25..75).contains(&failed), "{failed} of 200 at a rate of 0.25");
+    assert!([ErrorKind::Unsupported, ErrorKind::OutOfMemory].iter().all(|&kind| first.contains(&Some(kind))));
+    let mut counted = drawn.clone();
+    counted["count_file"] = json!(file);
+    let _ = std::fs::remove_file(&file);
+    let (second, third) = (met(&counted), met(&counted));
+    assert_ne!(second, third);
+    let _ = std::fs::remove_file(&file);
+    assert_eq!((second, third), (met(&counted), met(&counted)));
+}
+
+#[test]
 fn output_is_spoilt_as_asked() {
     let spoilt = |fault: &str| open(json!({"fault": fault, "every": 1})).unwrap();
     let sizes = |fault| {

@@ -1,6 +1,6 @@
-//! A plugin that misbehaves in every way it is asked to: the matrix always ends, planned = recorded, and each run
-//! is recorded for what it was.
+//! What a plugin reports, computes wrongly, says too much of or never answers; and workers that end.
 
+use super::{GENERATE, LOGPROBS, PREFILL};
 use crate::support::{Host, config, faulty};
 use inferhost::record::{DegradedKind, Record, Stage, Status};
 
@@ -30,10 +30,6 @@ fn check(run: &str, options: &str, kind: DegradedKind, stage: Stage, said: &str)
         assert!(!degraded.message.contains(['\n', '\u{1b}']), "{options}: {}", degraded.message);
     }
 }
-
-const GENERATE: &str = "modes = [\"generate\"]";
-const PREFILL: &str = "modes = [\"prefill\"]";
-const LOGPROBS: &str = "modes = [\"logprobs\"]";
 
 #[test]
 fn reported_errors_are_named_by_kind() {
@@ -144,13 +140,6 @@ fn what_a_plugin_says_is_recorded_as_one_short_line() {
         assert!(message.contains("once_file /none/"), "{message}");
         assert!(message.chars().count() <= 600 && !message.contains(char::is_control), "{message}");
     }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_leak_ends_at_the_memory_limit() {
-    let run = format!("{GENERATE}\nmemory_limit_mb = 512");
-    check(&run, "fault = \"leak\"", DegradedKind::OutOfMemory, Stage::Run, "memory allocation of");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! A host in an empty folder of its own: its binary, its plugins, its cache, its configs and run folders.
 
+#[cfg(unix)]
+pub(crate) mod processes;
+
 use inferhost::record::Record;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,11 +15,13 @@ pub(crate) const TINY: &str = "synthetic:gpt2?layers=1&embd=4&heads=2&vocab=16&c
 /// An empty folder in which the real program is run.
 pub(crate) struct Host {
     folder: TempDir,
+    /// What the program takes for the system's temporary folder.
+    temporary: TempDir,
 }
 
 impl Host {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), temporary: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -35,8 +40,25 @@ impl Host {
         command.args(args).current_dir(self.folder.path()).env("INFERHOST_CACHE_DIR", cache());
         // As scripts/runtimes.sh leaves them; the working folder of a test is elsewhere.
         command.env("INFERHOST_RUNTIMES", Path::new(env!("CARGO_MANIFEST_DIR")).join("../.runtimes"));
+        command.env("TMPDIR", self.temporary.path());
         command.env_remove("INFERHOST_PLUGIN_DIR").env_remove("ORT_DYLIB_PATH").stdin(Stdio::null());
         command
+    }
+
+    /// The program as `"$@"` of a shell's `script`.
+    #[cfg(unix)]
+    pub(crate) fn wrapped(&self, script: &str, args: &[&str]) -> Command {
+        let program = self.command(args);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
+        shell.current_dir(self.folder.path()).stdin(Stdio::null());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell
     }
 
     pub(crate) fn run<A: AsRef<std::ffi::OsStr>>(&self, args: &[A]) -> Ended {
@@ -59,6 +81,22 @@ impl Host {
 
     pub(crate) fn records(&self) -> Vec<Record> {
         inferhost::store::read_records(&self.path("out")).unwrap().records
+    }
+
+    /// Where its temporary files go.
+    pub(crate) fn temporary(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// No process of any host that was run here is left, and no temporary file.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub(crate) fn leaves_nothing(&self) {
+        let temporary = self.temporary();
+        wait_until("the guard to clean up", || {
+            let files = std::fs::read_dir(temporary).unwrap().count();
+            files == 0 && processes::of_hosts_in(temporary).is_empty()
+        });
     }
 
     fn planned(&self) -> u64 {
