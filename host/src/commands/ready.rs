@@ -35,6 +35,7 @@ impl Ready {
         let starter = Starter {
             isolation,
             memory_limit_mb: config.run.memory_limit_mb,
+            series: Some(folder.series()),
             ..Starter::new(&folder.logs_dir()).map_err(AppError::failed)?
         };
         let folders = PluginFolders::new(&plugins.folders).map_err(AppError::bad_input)?;

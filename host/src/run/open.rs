@@ -1,6 +1,6 @@
 //! A worker with a model open in it: started, its plugin loaded, the prepared form of the model opened.
 
-use super::{Setup, Starter, open_request};
+use super::{Serves, Setup, Starter, open_request};
 use crate::config::Config;
 use crate::record::{Degraded, DegradedKind, Stage};
 use crate::worker::protocol::{Reply, Request};
@@ -50,7 +50,8 @@ pub fn open_worker(
     let no_plugin =
         || NotOpen::Reported(Degraded::new(DegradedKind::RuntimeMissing, Stage::Load, "no plugin"));
     let plugin = setup.backends[pair.1].file.as_ref().ok_or_else(no_plugin)?.path.clone();
-    let mut worker = starter.start(log, &backend.env).map_err(NotOpen::Host)??;
+    let serves = Serves { model: &config.models[pair.0].name, backend: &backend.name };
+    let mut worker = starter.start_for(log, &backend.env, Some(serves)).map_err(NotOpen::Host)??;
     *pid = Some(worker.pid());
     let deadline = Duration::from_secs_f64(config.run.open_deadline_s);
     let mut session = None;

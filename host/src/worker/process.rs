@@ -5,7 +5,7 @@ use super::protocol::{FromWorker, Reply, Request};
 use super::{Lost, StepListener, Worker, lost};
 use crate::interrupt;
 use crate::record::Stage;
-use crate::telemetry::Sampler;
+use crate::telemetry::{Instruments, Sampler, Series};
 use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender};
 use ipc_channel::{IpcError, TryRecvError};
 use process_wrap::std::{ChildWrapper, CommandWrap};
@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,10 @@ pub struct WorkerSettings {
     pub log: PathBuf,
     /// Most memory it may allocate, MiB.
     pub memory_limit_mb: Option<u64>,
+    /// What is read beside it while it works.
+    pub instruments: Arc<Instruments>,
+    /// Where what it uses over time is written.
+    pub series: Option<Series>,
 }
 
 /// A worker in a process of its own.
@@ -57,7 +62,8 @@ impl ProcessWorker {
         let mut process = Process::spawn(settings, &name)?;
         Ok(match process.connect(server, &name) {
             Ok((requests, replies)) => {
-                let sampler = Sampler::new(process.child.id());
+                let (pid, series) = (process.child.id(), settings.series.clone());
+                let sampler = Sampler::new(pid, Arc::clone(&settings.instruments), series);
                 Ok(Self { process, requests, replies, stage: Stage::Load, sampler })
             }
             Err(lost) => Err(lost),
@@ -82,9 +88,10 @@ impl ProcessWorker {
     }
 
     /// With what was seen of a run from here.
-    fn completed(&self, mut reply: Reply) -> Reply {
+    fn completed(&mut self, mut reply: Reply) -> Reply {
+        self.sampler.answered();
         if let Reply::Ran(result) = &mut reply {
-            self.sampler.complete(&mut result.telemetry);
+            self.sampler.complete(Duration::from_nanos(result.latency_ns), &mut result.telemetry);
         }
         reply
     }
@@ -109,7 +116,7 @@ impl Worker for ProcessWorker {
     ) -> Result<Reply, Lost> {
         let start = Instant::now();
         self.stage = request.first_stage();
-        self.sampler.reset();
+        self.sampler.begin(self.stage);
         if self.requests.send(request).is_err() {
             return Err(self.process.lost(self.stage));
         }
