@@ -15,7 +15,7 @@ fn report_with(manifest: Manifest, records: Vec<Record>, evaluations: Vec<Evalua
     let found = Evaluations { evaluations, torn: false };
     let settings = ReportSettings::of(&manifest.config).unwrap();
     let analysis = analyse(&manifest, Records { records, torn: false }.into(), &found, Test::Welch, settings);
-    Report { manifest, analysis }
+    Report { manifest, analysis, tracks: Tracks::default() }
 }
 
 fn on(backend: &str, repetition: u32, latency_ms: f64, of: Record) -> Record {

@@ -24,7 +24,7 @@ pub use lines::RecordLines;
 pub use lock::{Held, hold};
 pub use new::{NewFolder, NewRecords};
 pub use read::{Evaluations, Records, read_evaluations, read_manifest, read_records, stream_records};
-pub use series::{SeriesRead, SeriesWriter, read_gpu_series, read_series};
+pub use series::{JoinedSeries, SeriesRead, SeriesWriter, read_gpu_series, read_series};
 
 const MANIFEST: &str = "manifest.json";
 const RECORDS: &str = "records.jsonl";

@@ -2,9 +2,11 @@
 //! one. A run is worth more than its series: where a row cannot be written the series ends with a note and the runs go
 //! on. A host that is killed leaves one torn last line at most, which the next writer cuts off and readers leave out.
 
+mod join;
 mod read;
 mod write;
 
+pub use join::JoinedSeries;
 pub use read::{SeriesRead, read_gpu_series, read_series};
 pub use write::SeriesWriter;
 

@@ -4,7 +4,7 @@ use super::{COLUMNS, GPU_COLUMNS};
 use crate::record::{GpuRow, SeriesRow};
 use crate::store::{GPU, StoreError, TELEMETRY};
 use serde::de::DeserializeOwned;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
@@ -41,10 +41,7 @@ fn read<T: DeserializeOwned>(
     columns: &str,
     mut each: impl FnMut(T),
 ) -> Result<Option<SeriesRead>, StoreError> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(StoreError::io("read", path))?,
-    };
+    let Some(file) = open(path)? else { return Ok(None) };
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let (mut found, mut line, mut number) = (SeriesRead::default(), Vec::new(), 0);
     while next_line(&mut reader, &mut line).map_err(StoreError::io("read", path))? {
@@ -65,8 +62,18 @@ fn read<T: DeserializeOwned>(
     Ok(Some(found))
 }
 
+/// None where there is no file. A device or a pipe in its place has no end.
+pub(super) fn open(path: &Path) -> Result<Option<File>, StoreError> {
+    match fs::metadata(path) {
+        Ok(file) if file.is_file() => File::open(path).map(Some).map_err(StoreError::io("read", path)),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io("read", path)(error)),
+    }
+}
+
 /// Reads the next line, of one that is too long the beginning alone; false at the end.
-fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+pub(super) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     Read::by_ref(reader).take(LONGEST).read_until(b'\n', line)?;
     if line.len() as u64 == LONGEST && !line.ends_with(b"\n") {
@@ -85,7 +92,6 @@ mod tests {
     use super::super::sample::{gpu_row, row};
     use super::*;
     use crate::store::SeriesWriter;
-    use std::fs;
 
     fn rows(folder: &Path) -> (Vec<i64>, Option<SeriesRead>) {
         let mut found = Vec::new();
