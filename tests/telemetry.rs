@@ -171,7 +171,8 @@ fn a_workers_gpu_is_sampled_through_the_drivers_library() {
         let ended = command.env("INFERHOST_NVML", stand_in(&host)).output().unwrap();
         assert!(ended.status.success(), "{ended:?}");
         let found = telemetry(&host.records(), "slow");
-        found.gpu.is_some().then_some((host, found))
+        let warmed = gpu_series(&host.path("out")).iter().any(|row| row.stage == Stage::Warmup);
+        (found.gpu.is_some() && warmed).then_some((host, found))
     });
     let gpus = found.gpu.unwrap();
     let [gpu] = gpus.as_slice() else { panic!("{gpus:?}") };
@@ -196,7 +197,7 @@ fn a_workers_gpu_is_sampled_through_the_drivers_library() {
 fn a_series_goes_on_after_a_host_was_killed() {
     let host = Host::new();
     let run = "modes = [\"prefill\"]\nrepetitions = 2\nwarmups = 0";
-    // The first run is answered late, the second not within any test's patience.
+    // Long enough for samples to be written while it goes on or between the two.
     let backend = faulty("slow", "fault = \"slow\", delay_ms = 1500");
     host.write("config.toml", &config(run, &backend));
     let mut killed = host.start(&["run", "config.toml", "--out", "out"]);

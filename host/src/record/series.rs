@@ -31,9 +31,10 @@ pub struct SeriesRow {
     pub voluntary_switches: Option<u64>,
     /// Times one of them had its processor taken away; empty with more than 64 threads.
     pub involuntary_switches: Option<u64>,
-    /// CPU of all processes but the host and its workers over the last half second, percent of one core.
+    /// CPU of all processes but the host and its workers, percent of one core, over half a second that ended at most 0.2 s
+    /// ago (on a machine with very many processors more).
     pub others_cpu_pct: Option<f64>,
-    /// Processor time that the hypervisor gave to other machines in that time, percent of one core.
+    /// Processor time that the hypervisor gave to other machines in that half second, percent of one core.
     pub steal_pct: Option<f64>,
     /// Power of all processor packages, watts.
     pub package_w: Option<f64>,

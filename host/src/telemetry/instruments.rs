@@ -19,7 +19,7 @@ const NVML_VARIABLE: &str = "INFERHOST_NVML";
 /// times what a reading takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
-    /// For a sample: at most 0.25% of a core.
+    /// For a sample: at most 0.25% of a core, and five times a second.
     Sample,
     /// For the beginning or end of a call: at most 5% of the time, and once in 20 ms.
     Edge,
@@ -28,7 +28,7 @@ pub(super) enum Need {
 impl Need {
     fn least_age(self, cost: Duration) -> Duration {
         match self {
-            Self::Sample => cost * 400,
+            Self::Sample => (cost * 400).max(Duration::from_millis(200)),
             Self::Edge => (cost * 20).max(Duration::from_millis(20)),
         }
     }

@@ -1,7 +1,8 @@
 //! What the whole machine counts, whoever caused it: processor time, pages swapped, clocks lowered for heat, quotas used
 //! up. Read from the files in which Linux keeps it; elsewhere they are missing, and nothing is known.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,16 @@ const TICK_MS: u64 = 10;
 /// So many ticks.
 pub(super) fn ticks(number: u64) -> Duration {
     Duration::from_millis(number.saturating_mul(TICK_MS))
+}
+
+/// The kernel's text at `path`. Its files tell no size, so that std reads them in steps of 32 bytes: this asks once.
+pub(super) fn kernel_text(path: &Path) -> io::Result<String> {
+    const USUAL: usize = 8 << 10;
+    const MOST: u64 = 16 << 20;
+    let mut bytes = Vec::with_capacity(USUAL);
+    File::open(path)?.take(MOST).read_to_end(&mut bytes)?;
+    // A program's name may be no text.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Counters since boot, at one moment; none where the system does not say.
@@ -50,9 +61,9 @@ impl Machine {
     }
 
     pub(super) fn read(&self) -> Counters {
-        let stat = fs::read_to_string(&self.stat).unwrap_or_default();
+        let stat = kernel_text(&self.stat).unwrap_or_default();
         let (busy, steal) = processor_time(&stat);
-        let vmstat = fs::read_to_string(&self.vmstat).unwrap_or_default();
+        let vmstat = kernel_text(&self.vmstat).unwrap_or_default();
         Counters {
             busy,
             steal,
@@ -86,7 +97,7 @@ fn field(text: &str, key: &str) -> Option<u64> {
 
 /// None where there is no file, or one that cannot be read: a part is no sum.
 fn sum(files: &[PathBuf], value: fn(&str) -> Option<u64>) -> Option<u64> {
-    let values = files.iter().map(|path| value(&fs::read_to_string(path).ok()?));
+    let values = files.iter().map(|path| value(&kernel_text(path).ok()?));
     if files.is_empty() { None } else { values.sum() }
 }
 

@@ -47,11 +47,12 @@ fn status_field<'a>(status: &'a str, key: &str) -> Option<&'a str> {
 
 #[cfg(target_os = "linux")]
 mod of_others {
-    use super::super::machine::ticks;
+    use super::super::machine::{kernel_text, ticks};
     use super::{Reading, Switches, status_field};
     use nix::time::ClockId;
     use nix::unistd::{Pid, SysconfVar, sysconf};
     use std::fs;
+    use std::path::Path;
     use std::sync::LazyLock;
     use std::time::Duration;
 
@@ -76,7 +77,7 @@ mod of_others {
         while let Some(pid) = waiting.pop() {
             // First the clock, for the time at which it was read counts.
             let cpu = cpu(pid);
-            let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+            let Ok(stat) = kernel_text(Path::new(&format!("/proc/{pid}/stat"))) else { continue };
             found.push(Reading { pid, cpu, ..reading(&stat) });
             waiting.extend(children(pid));
         }
@@ -107,7 +108,7 @@ mod of_others {
         let mut sum = Switches { voluntary: 0, involuntary: 0 };
         for thread in threads {
             // One that has just ended.
-            let Ok(status) = fs::read_to_string(thread.path().join("status")) else { continue };
+            let Ok(status) = kernel_text(&thread.path().join("status")) else { continue };
             sum.voluntary += status_field(&status, "voluntary_ctxt_switches")?.parse::<u64>().ok()?;
             sum.involuntary += status_field(&status, "nonvoluntary_ctxt_switches")?.parse::<u64>().ok()?;
         }
@@ -117,7 +118,7 @@ mod of_others {
     /// Each thread has a list of its own.
     fn children(pid: u32) -> Vec<u32> {
         let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        let lists = threads.filter_map(|thread| kernel_text(&thread.path().join("children")).ok());
         let pids = |list: String| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
         lists.flat_map::<Vec<u32>, _>(pids).collect()
     }

@@ -19,7 +19,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// How often a silent worker is looked at.
-const WATCH: Duration = Duration::from_millis(20);
+const WATCH: Duration = Duration::from_millis(50);
 /// Longest time for the bare process to come up, before any plugin is loaded.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 /// Longest time for a process whose connection closed to be gone.

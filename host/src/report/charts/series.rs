@@ -34,7 +34,7 @@ const fn words(of: Quantity) -> Words {
             id: "others-cpu",
             title: "CPU of others on the machine",
             unit: "% of a core",
-            description: "CPU of all processes but inferhost's own, over the half second before each sample.",
+            description: "CPU of all processes but inferhost's own, over about half a second before each sample.",
         },
         Quantity::PackagePower => Words {
             id: "package-power",

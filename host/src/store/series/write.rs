@@ -93,7 +93,8 @@ impl Table {
         if matches!(self.state, State::Lost(_)) {
             return;
         }
-        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        let mut writer =
+            csv::WriterBuilder::new().has_headers(false).buffer_capacity(512).from_writer(Vec::new());
         let line = writer.serialize(row).map_err(io::Error::other);
         match line.and_then(|()| writer.into_inner().map_err(|error| error.into_error())) {
             Ok(line) => self.buffer.extend(line),
