@@ -25,6 +25,18 @@ pub struct Resources {
     pub cpu_peak_pct: Summary,
     /// A run's 90th percentile of it.
     pub cpu_p90_pct: Summary,
+    /// Page faults of the worker in a run that needed no disk.
+    pub minor_faults: Summary,
+    /// Page faults of the worker in a run that waited for the disk.
+    pub major_faults: Summary,
+    /// Times a thread of the worker gave its processor up to wait in a run.
+    pub voluntary_switches: Summary,
+    /// Times a thread of the worker had its processor taken away in a run.
+    pub involuntary_switches: Summary,
+    /// CPU of all processes but inferhost's own, over a run or the half second before its end, percent of one core.
+    pub others_cpu_pct: Summary,
+    /// Processor time that the hypervisor gave to other machines in that time, percent of one core.
+    pub steal_pct: Summary,
 }
 
 impl Resources {
@@ -41,6 +53,12 @@ impl Resources {
             cpu_mean_pct: over(|used| used.cpu_mean_pct),
             cpu_peak_pct: over(|used| used.cpu_peak_pct),
             cpu_p90_pct: over(|used| used.cpu_p90_pct),
+            minor_faults: over(|used| used.minor_faults),
+            major_faults: over(|used| used.major_faults),
+            voluntary_switches: over(|used| used.voluntary_switches),
+            involuntary_switches: over(|used| used.involuntary_switches),
+            others_cpu_pct: over(|used| used.others_cpu_pct),
+            steal_pct: over(|used| used.steal_pct),
         }
     }
 

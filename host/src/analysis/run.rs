@@ -49,6 +49,12 @@ pub(super) struct Used {
     pub(super) cpu_mean_pct: Figure,
     pub(super) cpu_peak_pct: Figure,
     pub(super) cpu_p90_pct: Figure,
+    pub(super) minor_faults: Figure,
+    pub(super) major_faults: Figure,
+    pub(super) voluntary_switches: Figure,
+    pub(super) involuntary_switches: Figure,
+    pub(super) others_cpu_pct: Figure,
+    pub(super) steal_pct: Figure,
 }
 
 impl Run {
@@ -101,6 +107,12 @@ impl Used {
             cpu_mean_pct: of(|t| t.cpu_mean_pct),
             cpu_peak_pct: of(|t| t.cpu_peak_pct),
             cpu_p90_pct: of(|t| t.cpu_p90_pct),
+            minor_faults: of(|t| Some(t.minor_faults? as f64)),
+            major_faults: of(|t| Some(t.major_faults? as f64)),
+            voluntary_switches: of(|t| Some(t.voluntary_switches? as f64)),
+            involuntary_switches: of(|t| Some(t.involuntary_switches? as f64)),
+            others_cpu_pct: of(|t| t.others_cpu_pct),
+            steal_pct: of(|t| t.steal_pct),
         }
     }
 }

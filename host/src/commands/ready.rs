@@ -34,6 +34,7 @@ impl Ready {
         let starter = Starter {
             isolation,
             memory_limit_mb: config.run.memory_limit_mb,
+            series: Some(folder.series()),
             ..Starter::new(&folder.logs_dir()).map_err(AppError::failed)?
         };
         let folders = plugins.open().map_err(AppError::bad_input)?;

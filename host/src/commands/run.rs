@@ -12,7 +12,7 @@ use crate::plan::{Plan, Shard, plan};
 use crate::progress::Progress;
 use crate::report::{self, Layout};
 use crate::run::{Event, Isolation, Ledger, Matrix, RunError, first_manifest};
-use crate::store::RunFolder;
+use crate::store::{RunFolder, SeriesWriter};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -148,6 +148,9 @@ fn run(
     let mut ledger = Ledger::open(folder, manifest, &records).map_err(|error| AppError::store(&error))?;
     let matrix = Matrix { config, plan: &plan, setup, starter };
     let ended = matrix.run(&records, &mut ledger, &mut show);
+    if let Some(note) = starter.series.as_ref().and_then(SeriesWriter::note) {
+        show(Event::Note(note));
+    }
     ended.map_err(|error| run_error(&error, &ledger, plan.runs(), &path))?;
     if evaluates {
         ready.evaluate(config, &evaluations, &mut ledger, &path, progress)?;

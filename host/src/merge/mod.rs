@@ -54,10 +54,16 @@ pub fn merge(paths: &[PathBuf], out: &Path, options: Options) -> Result<Merged, 
     let rounds = if options.as_rounds { Rounds::Further } else { Rounds::Same };
     let written = records::write(&parts, rounds, &mut records)?;
     records.finish()?;
+    let (mut series, mut other_columns) = (folder.series(), Vec::new());
     for part in &parts {
         copy_logs(&part.path.join("logs"), &folder.logs_dir().join(&part.name))?;
+        other_columns.extend(series.add(&part.path)?);
     }
-    let notes = seen_on_the_way(&parts, &written);
+    series.finish()?;
+    let mut notes = seen_on_the_way(&parts, &written);
+    notes.extend(other_columns.iter().map(|path| {
+        format!("{} is left out: another inferhost wrote it, with other columns.", path.display())
+    }));
     let manifest = manifest::unite(&parts, options, &written, &kept);
     folder.commit(&manifest, &evaluations)?;
     Ok(Merged { manifest, notes })

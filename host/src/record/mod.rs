@@ -1,9 +1,11 @@
 //! One record per run: what `records.jsonl` holds, a line each. The field names are a contract.
 
 mod disturbance;
+mod series;
 mod telemetry;
 
 pub use disturbance::{Disturbance, DisturbanceKind};
+pub use series::{GpuRow, SeriesRow};
 pub use telemetry::{GpuTelemetry, Telemetry};
 
 use schemars::JsonSchema;

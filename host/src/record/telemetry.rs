@@ -31,27 +31,34 @@ pub struct Telemetry {
     pub voluntary_switches: Option<u64>,
     /// Times a thread of the worker had its processor taken away, during the call; null without a counter.
     pub involuntary_switches: Option<u64>,
-    /// CPU of all processes but the host, the worker and what it started, percent of one core, over the run or the half
-    /// second before its end, whichever is longer; null without a counter.
+    /// CPU of all processes but the host, its workers and what they started, percent of one core, over the run or the half
+    /// second before its end, whichever is longer. The counters are in steps of 10 ms, 2% of a core over half a second,
+    /// and a sum below zero is 0. They are read when the worker has answered, but not twice within 20 ms: of runs that
+    /// follow each other faster, some have the figure of the run before. Null without a counter, without isolation, and
+    /// in the first 200 ms of a host.
     pub others_cpu_pct: Option<f64>,
-    /// Processor time that the hypervisor gave to other machines, in the same time, percent of one core; null without a
-    /// counter.
+    /// Processor time that the hypervisor gave to other machines, in the same time, percent of one core; null in the same
+    /// cases.
     pub steal_pct: Option<f64>,
-    /// Pages the whole machine moved to or from swap in the same time; null without a counter.
+    /// Pages the whole machine moved to or from swap in the same time; null without a counter and without isolation.
     pub swapped_pages: Option<u64>,
-    /// Times a processor lowered its clock for heat in the same time; null without a counter.
+    /// Times a processor lowered its clock for heat in the same time, over all cores and packages; null without a counter
+    /// (in most virtual machines) and without isolation.
     pub thermal_throttles: Option<u64>,
-    /// Times the container's CPU quota was used up in the same time; null without a quota.
+    /// Times the container's CPU quota was used up in the same time, or that of a group around it; null without a quota and
+    /// without isolation.
     pub quota_throttles: Option<u64>,
-    /// Each GPU the worker had memory on; null without a driver, without isolation and where fewer than two samples were
-    /// taken.
+    /// Each GPU the worker had memory on; null without a driver, without isolation, where fewer than two samples were
+    /// taken, and in a container in which the driver shows no process of the container.
     pub gpu: Option<Vec<GpuTelemetry>>,
-    /// Energy of the run, joules: of the processor packages and the GPUs, whoever used them, as far as there are counters;
-    /// null where there is none.
+    /// Energy of the run, joules: the sum of the two below, of one where the other is null; null where both are.
     pub energy_j: Option<f64>,
-    /// The processor packages' part (RAPL), null without a counter.
+    /// What all processor packages of the machine used, whoever caused it, by RAPL's counters at the run's beginning and
+    /// end; null where one cannot be read (most systems let only root), and in runs of under 10 ms.
     pub energy_package_j: Option<f64>,
-    /// The part of the GPUs that the worker had memory on, null without a counter.
+    /// What the GPUs in `gpu` used, whoever caused it: of each by the driver's energy counter at the run's beginning and
+    /// end, where it has one and the worker had memory there before the run, else the mean of its sampled power over
+    /// the run's time. Null where `gpu` is, and where a GPU has neither.
     pub energy_gpu_j: Option<f64>,
 }
 
@@ -76,6 +83,6 @@ pub struct GpuTelemetry {
     /// Clock of the memory, MHz: mean of the samples.
     pub memory_clock_mean_mhz: Option<f64>,
     /// Why the driver held the clock down in any sample, by NVML's names in small letters: `sw_power_cap`,
-    /// `hw_thermal_slowdown`; empty where it did not.
+    /// `hw_thermal_slowdown`; empty where it did not. An idle GPU's low clock is no such reason.
     pub throttle_reasons: Vec<String>,
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 type Column = (&'static str, fn(&CellSummary) -> String);
 
-const COLUMNS: [Column; 59] = [
+const COLUMNS: [Column; 65] = [
     ("cell", |cell| one_line(&cell.cell)),
     ("model", |cell| one_line(&cell.model)),
     ("backend", |cell| one_line(&cell.backend)),
@@ -69,6 +69,12 @@ const COLUMNS: [Column; 59] = [
     ("outlier_lines", |cell| lines(&cell.outlier_lines)),
     ("imported_from", |cell| field(cell.imported.as_ref().map(|from| from.tool.as_str()))),
     ("accuracy", |cell| field(cell.accuracy.map(|verdict| verdict.name()))),
+    ("minor_faults_mean", |cell| field(cell.resources.minor_faults.mean)),
+    ("major_faults_mean", |cell| field(cell.resources.major_faults.mean)),
+    ("voluntary_switches_mean", |cell| field(cell.resources.voluntary_switches.mean)),
+    ("involuntary_switches_mean", |cell| field(cell.resources.involuntary_switches.mean)),
+    ("others_cpu_mean_pct", |cell| field(cell.resources.others_cpu_pct.mean)),
+    ("steal_mean_pct", |cell| field(cell.resources.steal_pct.mean)),
 ];
 
 /// The table with its header, which is there without cells too.

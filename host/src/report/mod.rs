@@ -19,6 +19,7 @@ mod plot;
 mod plots;
 mod resources;
 mod result;
+mod series;
 mod terminal;
 
 pub use terminal::Layout;
@@ -28,6 +29,7 @@ use crate::config::ReportSettings;
 use crate::manifest::Manifest;
 use crate::stats::Test;
 use crate::store::{StoreError, read_evaluations, read_manifest, stream_records, write_atomic};
+use series::Tracks;
 use std::path::{Path, PathBuf};
 
 /// The page's file in a run folder.
@@ -62,6 +64,8 @@ pub struct Report {
     pub manifest: Manifest,
     /// What its records say; serialise it for a machine to read.
     pub analysis: Analysis,
+    /// What workers used over time.
+    tracks: Tracks,
 }
 
 impl Report {
@@ -70,14 +74,17 @@ impl Report {
     /// # Errors
     /// A folder that is no run folder, or whose files are damaged.
     pub fn read(run_dir: &Path, test: Test) -> Result<Self, ReportError> {
-        let manifest = read_manifest(run_dir)?;
+        let mut manifest = read_manifest(run_dir)?;
         let mut observations = Observations::default();
         let torn = stream_records(run_dir, |line, record| observations.push(line, record))?;
         observations.set_torn(torn);
         let settings = ReportSettings::of(&manifest.config)
             .map_err(|reason| ReportError::Settings { path: run_dir.join("manifest.json"), reason })?;
         let analysis = analyse(&manifest, observations, &read_evaluations(run_dir)?, test, settings);
-        Ok(Self { manifest, analysis })
+        let tracks = Tracks::read(run_dir, &manifest, &analysis)?;
+        // Told where every other note on the folder is.
+        manifest.notes.extend(tracks.notes.iter().cloned());
+        Ok(Self { manifest, analysis, tracks })
     }
 
     /// Writes `report.md`, `summary.csv`, `comparisons.csv`, `analysis.json`, where accuracy was evaluated `accuracy.csv`,
@@ -87,7 +94,7 @@ impl Report {
     /// # Errors
     /// What the system refused.
     pub fn write(&self, run_dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
-        let charts = charts::charts(&self.manifest, &self.analysis);
+        let charts = charts::charts(&self.manifest, &self.analysis, &self.tracks);
         let text = markdown::markdown(&self.manifest, &self.analysis) + &plots::markdown(&charts);
         let mut files = vec![
             (run_dir.join("report.md"), text.into_bytes()),

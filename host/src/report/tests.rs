@@ -15,7 +15,7 @@ fn report_with(manifest: Manifest, records: Vec<Record>, evaluations: Vec<Evalua
     let found = Evaluations { evaluations, torn: false };
     let settings = ReportSettings::of(&manifest.config).unwrap();
     let analysis = analyse(&manifest, Records { records, torn: false }.into(), &found, Test::Welch, settings);
-    Report { manifest, analysis }
+    Report { manifest, analysis, tracks: Tracks::default() }
 }
 
 fn on(backend: &str, repetition: u32, latency_ms: f64, of: Record) -> Record {
@@ -98,7 +98,7 @@ fn accuracy_table() {
     let table = accuracy::csv(report.analysis.accuracy.as_ref().unwrap()).unwrap();
     insta::assert_snapshot!(String::from_utf8(table).unwrap());
     let cells = String::from_utf8(csv::csv(&report.analysis.cells).unwrap()).unwrap();
-    assert_eq!(cells.lines().filter(|row| row.ends_with(",FAILED")).count(), 2);
+    assert_eq!(cells.lines().filter(|row| row.split(',').any(|field| field == "FAILED")).count(), 2);
 }
 
 #[test]

@@ -26,4 +26,4 @@ pub use matrix::{Matrix, RunError, now};
 pub(crate) use open::misplaced_reply;
 pub use open::{NotOpen, Opened, open_worker};
 pub use setup::{ReadyBackend, ReadyModel, Setup, SetupError, open_request, setup};
-pub use start::{Isolation, Starter};
+pub use start::{Isolation, Serves, Starter};

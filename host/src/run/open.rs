@@ -1,6 +1,6 @@
 //! A worker with a model open in it: started, its plugin loaded, the prepared form of the model opened.
 
-use super::{Setup, Starter, open_request};
+use super::{Serves, Setup, Starter, open_request};
 use crate::config::Config;
 use crate::plugins::HashedFile;
 use crate::plugins::hashed::Changed;
@@ -56,7 +56,8 @@ pub fn open_worker(
         NotOpen::Reported(Degraded::new(DegradedKind::Incompatible, Stage::Load, error.to_string()))
     };
     setup.backends[pair.1].hashed.as_ref().map_or(Ok(()), HashedFile::unchanged).map_err(changed)?;
-    let mut worker = starter.start(log, &backend.env).map_err(NotOpen::Host)??;
+    let serves = Serves { model: &config.models[pair.0].name, backend: &backend.name };
+    let mut worker = starter.start_for(log, &backend.env, Some(serves)).map_err(NotOpen::Host)??;
     *pid = Some(worker.pid());
     let deadline = Duration::from_secs_f64(config.run.open_deadline_s);
     let mut session = None;

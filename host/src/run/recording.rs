@@ -75,7 +75,7 @@ fn measured(blank: Record, result: RunResult) -> Record {
         token_ms,
         tokens_processed: Some(result.tokens_processed),
         throughput_tok_s: Some(result.tokens_processed as f64 / seconds.max(1e-9)),
-        telemetry: Some(result.telemetry),
+        telemetry: Some(*result.telemetry),
         output_digest: Some(result.output_digest),
         ..blank
     }

@@ -3,7 +3,7 @@
 use super::atomic::{sync_folder, write_atomic};
 use super::lock::lock;
 use super::log::{LineLog, whole_lines};
-use super::{ACCURACY, LOGS, MANIFEST, RECORDS, StoreError};
+use super::{ACCURACY, LOGS, MANIFEST, RECORDS, SeriesWriter, StoreError};
 use crate::accuracy::Evaluation;
 use crate::manifest::Manifest;
 use crate::record::Record;
@@ -66,6 +66,11 @@ impl RunFolder {
     /// Where workers' logs go; exists.
     pub fn logs_dir(&self) -> PathBuf {
         self.path.join(LOGS)
+    }
+
+    /// What workers use over time goes here.
+    pub fn series(&self) -> SeriesWriter {
+        SeriesWriter::new(&self.path)
     }
 
     /// Writes or replaces the manifest.

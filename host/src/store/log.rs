@@ -51,7 +51,8 @@ impl<F: Tail> LineLog<F> {
         Ok(Self { file, len })
     }
 
-    /// Writes one line, its newline included, in a single call. After an error the file is as it was before.
+    /// Writes one line, its newline included, in a single call, and returns when it is on the disk. After an error the
+    /// file is as it was before.
     pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if !self.file.is_there()? {
             return Err(io::Error::new(
@@ -59,9 +60,18 @@ impl<F: Tail> LineLog<F> {
                 "the file was deleted while it was written to",
             ));
         }
-        match self.file.write_all(line).and_then(|()| self.file.sync()) {
+        self.write(line, F::sync)
+    }
+
+    /// The same of lines that the system may write when it likes: a machine that loses its power loses them.
+    pub(super) fn append_unsynced(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.write(lines, |_| Ok(()))
+    }
+
+    fn write(&mut self, lines: &[u8], then: fn(&mut F) -> io::Result<()>) -> io::Result<()> {
+        match self.file.write_all(lines).and_then(|()| then(&mut self.file)) {
             Ok(()) => {
-                self.len += line.len() as u64;
+                self.len += lines.len() as u64;
                 Ok(())
             }
             Err(error) => {

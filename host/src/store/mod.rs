@@ -1,5 +1,5 @@
-//! The run folder: `manifest.json`, `records.jsonl`, `accuracy.jsonl` where accuracy was evaluated, `run.lock` and
-//! `logs/`.
+//! The run folder: `manifest.json`, `records.jsonl`, `accuracy.jsonl` where accuracy was evaluated, `telemetry.csv` and
+//! `gpu.csv` with what workers used over time, `run.lock` and `logs/`.
 //!
 //! [`RunFolder`] is the one writer: it holds the folder's lock, and a record is on the disk when
 //! [`append`](RunFolder::append) returns. [`read_manifest`], [`read_records`] and [`read_evaluations`] take no lock and
@@ -15,6 +15,7 @@ mod lock;
 mod log;
 mod new;
 mod read;
+mod series;
 
 pub use atomic::write_atomic;
 pub use error::StoreError;
@@ -23,9 +24,12 @@ pub use lines::RecordLines;
 pub use lock::{Held, hold};
 pub use new::{NewFolder, NewRecords};
 pub use read::{Evaluations, Records, read_evaluations, read_manifest, read_records, stream_records};
+pub use series::{JoinedSeries, SeriesRead, SeriesWriter, read_gpu_series, read_series};
 
 const MANIFEST: &str = "manifest.json";
 const RECORDS: &str = "records.jsonl";
 const ACCURACY: &str = "accuracy.jsonl";
+const TELEMETRY: &str = "telemetry.csv";
+const GPU: &str = "gpu.csv";
 const LOCK: &str = "run.lock";
 const LOGS: &str = "logs";

@@ -2,7 +2,7 @@
 
 use super::atomic::{sync_folder, write_synced};
 use super::folder::manifest_text;
-use super::{ACCURACY, LOGS, MANIFEST, RECORDS, StoreError};
+use super::{ACCURACY, JoinedSeries, LOGS, MANIFEST, RECORDS, StoreError};
 use crate::accuracy::Evaluation;
 use crate::manifest::Manifest;
 use std::fs::{self, File};
@@ -61,6 +61,11 @@ impl NewFolder {
         let path = self.folder().join(RECORDS);
         let file = File::create(&path).map_err(StoreError::io("create", &path))?;
         Ok(NewRecords { path, file: BufWriter::with_capacity(BUFFER, file) })
+    }
+
+    /// What workers used over time, nothing yet.
+    pub fn series(&self) -> JoinedSeries {
+        JoinedSeries::new(self.folder())
     }
 
     /// Writes the rest and puts the folder in its place.

@@ -114,7 +114,7 @@ impl Engine {
             step_ends_ns: buffers.tokens.step_ends_ns(start),
             tokens_processed: (batch.total_tokens() + computed.new_tokens()) as u64,
             output_digest: computed.digest(),
-            telemetry,
+            telemetry: Box::new(telemetry),
             output: request.keep_output.then(|| computed.to_output(batch)),
         })
     }

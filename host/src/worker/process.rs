@@ -7,7 +7,7 @@ use super::scratch::WorkerScratch;
 use super::{Lost, StepListener, Worker, descendants, guard, lost};
 use crate::interrupt;
 use crate::record::Stage;
-use crate::telemetry::Sampler;
+use crate::telemetry::{Instruments, Sampler, Series};
 use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender};
 use process_wrap::std::{ChildWrapper, CommandWrap};
 use std::collections::BTreeMap;
@@ -15,11 +15,12 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// How often a silent worker is looked at.
-const WATCH: Duration = Duration::from_millis(20);
+const WATCH: Duration = Duration::from_millis(50);
 /// Longest time for the bare process to come up, before any plugin is loaded.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 /// Longest time for a process whose connection closed to end by itself; how one ended that was ending is known anyway.
@@ -40,6 +41,10 @@ pub struct WorkerSettings {
     pub log: PathBuf,
     /// Most memory it may allocate, MiB.
     pub memory_limit_mb: Option<u64>,
+    /// What is read beside it while it works.
+    pub instruments: Arc<Instruments>,
+    /// Where what it uses over time is written.
+    pub series: Option<Series>,
 }
 
 /// A worker in a process of its own.
@@ -61,8 +66,9 @@ impl ProcessWorker {
         let mut process = Process::spawn(settings, &name)?;
         Ok(match process.connect(server, &name)? {
             Ok((requests, replies)) => {
-                let sampler = Sampler::new(process.child.id());
-                let connection = Connection::new(requests, replies, process.child.id())?;
+                let pid = process.child.id();
+                let connection = Connection::new(requests, replies, pid)?;
+                let sampler = Sampler::new(pid, Arc::clone(&settings.instruments), settings.series.clone());
                 Ok(Self { process, connection, stage: Stage::Load, sampler })
             }
             Err(lost) => Err(lost),
@@ -87,9 +93,10 @@ impl ProcessWorker {
     }
 
     /// With what was seen of a run from here.
-    fn completed(&self, mut reply: Reply) -> Reply {
+    fn completed(&mut self, mut reply: Reply) -> Reply {
+        self.sampler.answered();
         if let Reply::Ran(result) = &mut reply {
-            self.sampler.complete(&mut result.telemetry);
+            self.sampler.complete(Duration::from_nanos(result.latency_ns), &mut result.telemetry);
         }
         reply
     }
@@ -114,7 +121,7 @@ impl Worker for ProcessWorker {
     ) -> Result<Reply, Lost> {
         let start = Instant::now();
         self.stage = request.first_stage();
-        self.sampler.reset();
+        self.sampler.begin(self.stage);
         self.connection.send(request);
         loop {
             match self.connection.hear(WATCH) {

@@ -165,7 +165,7 @@ pub struct RunResult {
     /// SHA-256 over the output's token ids.
     pub output_digest: String,
     /// What the worker used.
-    pub telemetry: Telemetry,
+    pub telemetry: Box<Telemetry>,
     /// Where it was asked for.
     pub output: Option<Output>,
 }

@@ -8,6 +8,7 @@ mod degraded;
 mod distribution;
 mod over_time;
 mod ratio;
+mod series;
 mod sizes;
 mod slug;
 mod speed;
@@ -15,6 +16,7 @@ mod tokens;
 mod words;
 
 use super::plot::Figure;
+use super::series::Tracks;
 use crate::analysis::{Analysis, Call};
 use crate::manifest::Manifest;
 use slug::Slugs;
@@ -81,7 +83,7 @@ impl<'a> Source<'a> {
 }
 
 /// All charts of a report, in the page's order, each with an id of its own.
-pub(super) fn charts(manifest: &Manifest, analysis: &Analysis) -> Vec<Chart> {
+pub(super) fn charts(manifest: &Manifest, analysis: &Analysis, tracks: &Tracks) -> Vec<Chart> {
     let source = Source::new(manifest, analysis);
     let mut charts: Vec<Chart> = ratio::overall(&source).into_iter().collect();
     charts.extend(sizes::scaling(&source));
@@ -97,6 +99,7 @@ pub(super) fn charts(manifest: &Manifest, analysis: &Analysis) -> Vec<Chart> {
         charts.extend(figures.into_iter().flatten().map(|figure| Chart { place: place.clone(), figure }));
     }
     charts.extend(over_time::charts(&source));
+    charts.extend(series::charts(&source, tracks));
     charts.extend(sizes::crossovers(&source));
     charts.extend(accuracy::tradeoffs(&source));
     charts.extend(degraded::rates(&source));

@@ -17,7 +17,7 @@ const LEAST_LISTED: usize = 30;
 const MOST_DRAWN: usize = 1_200_000;
 
 /// Where drawings go first when there is not room for all: what sums up comes before what goes into detail.
-const IMPORTANCE: [&str; 12] = [
+const IMPORTANCE: [&str; 14] = [
     "overall",
     "degraded",
     "crossover",
@@ -30,6 +30,8 @@ const IMPORTANCE: [&str; 12] = [
     "distribution",
     "memory",
     "power",
+    "worker-memory",
+    "worker-cpu",
 ];
 
 /// The drawings of the charts that the page has room for, by the charts' ids.

@@ -6,6 +6,7 @@ use crate::analysis::{Analysis, analyse};
 use crate::manifest::{Manifest, ModelEntry, sample::manifest};
 use crate::record::{DegradedKind, Record, sample};
 use crate::report::charts::charts;
+use crate::report::series::Tracks;
 use crate::stats::Test;
 use crate::store::{Evaluations, Records};
 
@@ -17,7 +18,7 @@ fn analysed(manifest: &Manifest, records: Vec<Record>, evaluations: Vec<Evaluati
 
 fn page_of(manifest: &Manifest, records: Vec<Record>, evaluations: Vec<Evaluation>) -> String {
     let analysis = analysed(manifest, records, evaluations);
-    page(manifest, &analysis, &charts(manifest, &analysis))
+    page(manifest, &analysis, &charts(manifest, &analysis, &Tracks::default()))
 }
 
 fn runs(backend: &str, latencies: &[f64]) -> Vec<Record> {
