@@ -12,6 +12,7 @@
 //! - `configs`: every config in the repository
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
+//! - `hostile`: files, folders, names and messages changed by chance; strings that would be markup or commands
 //! - `page`: `report.html`, in a real browser where there is one (`browser`)
 //! - `growth`: the host's memory, which does not depend on the number of runs
 #![expect(
@@ -26,6 +27,7 @@ mod compare;
 mod configs;
 mod faults;
 mod growth;
+mod hostile;
 mod import;
 mod merge;
 mod mistakes;

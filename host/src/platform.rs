@@ -1,5 +1,9 @@
 //! What differs between operating systems in how a process dies and what it may use.
 
+use crate::text::one_line;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 /// Asks the system to kill this process when the one that started it dies, where it can be asked. Elsewhere the
 /// closed connection is what ends a worker.
 pub fn die_with_parent() {
@@ -41,10 +45,26 @@ pub fn exit_now() -> ! {
     std::process::abort()
 }
 
+thread_local! {
+    /// Whether a panic of this thread is caught and said in other words.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `work` gives; none where a library panics in it over input that it does not expect, of which nothing is printed.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let before = QUIET.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work)).ok();
+    QUIET.set(before);
+    done
+}
+
 /// Makes a panic one line on standard error, without a backtrace.
 pub fn quiet_panics() {
     std::panic::set_hook(Box::new(|info| {
-        let text = info.payload_as_str().unwrap_or("no message");
+        if QUIET.get() {
+            return;
+        }
+        let text = one_line(info.payload_as_str().unwrap_or("no message"));
         let place = info.location().map_or(String::new(), |at| format!(" at {}:{}", at.file(), at.line()));
         eprintln!("inferhost: internal error{place}: {text}; please report this");
     }));

@@ -4,6 +4,7 @@
 //! byte-level BPE.
 
 use super::ModelError;
+use crate::platform::caught;
 use std::path::{Path, PathBuf};
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -47,10 +48,12 @@ impl TokenizerFiles {
     /// Which file is malformed.
     pub fn load(&self) -> Result<Tokenizer, ModelError> {
         let (path, inner) = match self {
-            Self::Json(path) => (path, Inner::from_file(path)),
-            Self::VocabMerges { vocab, merges } => (vocab, byte_level_bpe(vocab, merges)),
+            Self::Json(path) => (path, caught(|| Inner::from_file(path))),
+            Self::VocabMerges { vocab, merges } => (vocab, caught(|| byte_level_bpe(vocab, merges))),
         };
-        let inner = inner.map_err(|e| malformed(path, &e))?;
+        let mut inner = inner.unwrap_or_else(stumbled).map_err(|e| malformed(path, &e))?;
+        // A row is as long as its text: the file's own wishes for batches are not ours, and may be any size.
+        inner.with_padding(None).with_truncation(None).map_err(|e| malformed(path, &e))?;
         Ok(Tokenizer { path: path.clone(), inner })
     }
 }
@@ -67,7 +70,8 @@ impl Tokenizer {
     /// # Errors
     /// Text that the tokenizer has no tokens for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        let encoding = self.inner.encode_fast(text, false).map_err(|e| malformed(&self.path, &e))?;
+        let encoding = caught(|| self.inner.encode_fast(text, false)).unwrap_or_else(stumbled);
+        let encoding = encoding.map_err(|e| malformed(&self.path, &e))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -76,7 +80,8 @@ impl Tokenizer {
     /// # Errors
     /// Ids that the tokenizer cannot join.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
-        self.inner.decode(ids, false).map_err(|e| malformed(&self.path, &e))
+        let text = caught(|| self.inner.decode(ids, false)).unwrap_or_else(stumbled);
+        text.map_err(|e| malformed(&self.path, &e))
     }
 
     /// The text of ids that come one by one.
@@ -109,7 +114,7 @@ impl TextStream<'_> {
     pub fn push(&mut self, id: u32) -> String {
         self.ids.push(id);
         // An id that the stream stumbles over is joined with all others at the end.
-        let text = self.steps.step(id).ok().flatten().unwrap_or_default();
+        let text = caught(|| self.steps.step(id)).and_then(Result::ok).flatten().unwrap_or_default();
         self.given += text.len();
         text
     }
@@ -122,6 +127,11 @@ impl TextStream<'_> {
         let whole = self.tokenizer.decode(&self.ids)?;
         Ok(whole.get(self.given..).unwrap_or_default().to_string())
     }
+}
+
+/// The tokenizers crate panics over some files in place of giving an error.
+fn stumbled<T>() -> tokenizers::Result<T> {
+    Err("its parts do not fit each other, or hold what is not understood; fetch it again".into())
 }
 
 fn malformed(path: &Path, error: &tokenizers::Error) -> ModelError {

@@ -4,6 +4,7 @@ use super::output_log::OutputLog;
 use super::protocol::{FromWorker, Reply, Request};
 use super::{Lost, StepListener, Worker, lost};
 use crate::interrupt;
+use crate::platform::caught;
 use crate::record::Stage;
 use crate::telemetry::Sampler;
 use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender};
@@ -91,7 +92,7 @@ impl ProcessWorker {
 
     /// The reply that a worker sent before it ended, if it did.
     fn last_reply(&mut self, step: &mut StepListener<'_>) -> Option<Reply> {
-        while let Ok(message) = self.replies.try_recv() {
+        while let Ok(message) = FromWorker::receive(&self.replies, Duration::ZERO) {
             if let Some(reply) = self.take(message, step) {
                 return Some(reply);
             }
@@ -114,7 +115,7 @@ impl Worker for ProcessWorker {
             return Err(self.process.lost(self.stage));
         }
         loop {
-            match self.replies.try_recv_timeout(WATCH) {
+            match FromWorker::receive(&self.replies, WATCH) {
                 Ok(message) => match self.take(message, step) {
                     Some(reply) => return Ok(reply),
                     None => continue,
@@ -176,7 +177,7 @@ impl Process {
     /// Waits for the worker to introduce itself.
     fn connect(&mut self, server: IpcOneShotServer<FromWorker>, name: &str) -> Result<Connection, Lost> {
         let (done, accepted) = channel();
-        std::thread::spawn(move || done.send(server.accept()));
+        std::thread::spawn(move || caught(|| server.accept()).map(|accepted| done.send(accepted)));
         let start = Instant::now();
         loop {
             match accepted.recv_timeout(WATCH) {

@@ -1,12 +1,14 @@
 //! What host and worker say to each other: one reply to each request, with the stages entered on the way.
 
 use super::evaluate::SharedLogits;
+use crate::platform::caught;
 use crate::prepare::Histogram;
 use crate::record::{DegradedKind, Mode, Stage, Telemetry};
 
 use crate::text;
 use inferhost_plugin_api::{ErrorKind, ModelForm, Positions, Rows};
-use ipc_channel::ipc::IpcSender;
+use ipc_channel::ipc::{IpcReceiver, IpcSender};
+use ipc_channel::{IpcError, TryRecvError};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +29,18 @@ pub enum FromWorker {
     Reply(Box<Reply>),
     /// Said by the host to itself where the worker died before it could connect.
     NeverCame,
+}
+
+impl FromWorker {
+    /// The next message, for which it waits no longer than `patience`.
+    ///
+    /// # Errors
+    /// None in time, a closed connection, or bytes that are no message. ipc-channel panics over one that names a channel
+    /// or memory which did not come with it; from a worker that its plugin has damaged, that is an end of its connection.
+    pub fn receive(from: &IpcReceiver<Self>, patience: Duration) -> Result<Self, TryRecvError> {
+        let received = caught(|| from.try_recv_timeout(patience));
+        received.unwrap_or(Err(TryRecvError::IpcError(IpcError::Disconnected)))
+    }
 }
 
 /// From the host.
