@@ -3,6 +3,7 @@
 use crate::accuracy;
 use crate::record::Record;
 use crate::run::Event;
+use crate::output;
 use crate::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
@@ -44,7 +45,7 @@ impl Progress {
     pub fn show(&mut self, event: &Event<'_>) {
         match event {
             Event::Preparing(what) => match &self.bar {
-                Some(bar) => bar.set_message(format!("preparing {what}")),
+                Some(bar) => bar.set_message(text::one_line(&format!("preparing {what}"))),
                 None => line(&format!("preparing {what}")),
             },
             Event::Note(note) => self.say(&format!("note: {note}")),
@@ -162,9 +163,7 @@ impl Default for Progress {
 }
 
 fn line(text: &str) {
-    use std::io::Write;
-    // A closed standard error is no reason to stop measuring.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    output::note(&text::one_line(text));
 }
 
 fn spinner() -> ProgressStyle {

@@ -12,6 +12,7 @@
 mod fuzz;
 #[cfg(unix)]
 mod links;
+mod markup;
 mod models;
 mod mutate;
 mod results;

@@ -59,6 +59,8 @@ const NUMBERS: [u64; 14] = [
     100_000_000,
 ];
 
+/// A list that grows stays shorter: lists lie in lists.
+const MOST_ITEMS: usize = 2_000;
 /// Nesting deeper than any reader should follow on its stack.
 const DEEP: usize = 100_000;
 /// Around the index of one of [`LITERALS`], which no [`Value`] can hold, until it is written.
@@ -166,7 +168,10 @@ impl Mutator {
                 match self.below(10) {
                     0 => drop(items.remove(at)),
                     1 => items.push(items[at].clone()),
-                    2 => *items = items.iter().cycle().take(items.len() * (1 + self.below(300))).cloned().collect(),
+                    2 => {
+                        let length = (items.len() * (1 + self.below(300))).min(MOST_ITEMS);
+                        *items = items.iter().cycle().take(length).cloned().collect();
+                    }
                     _ => self.change_json(&mut items[at]),
                 }
             }
