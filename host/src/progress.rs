@@ -1,9 +1,9 @@
 //! What a run looks like while it goes on: a bar with an ETA on a terminal, plain lines elsewhere.
 
 use crate::accuracy;
+use crate::output;
 use crate::record::Record;
 use crate::run::Event;
-use crate::output;
 use crate::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;

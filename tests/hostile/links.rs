@@ -40,7 +40,16 @@ fn ends(host: &Host, args: &[&str], outside: &Path, what: &str) {
 #[test]
 fn nothing_in_a_run_folder_is_written_through_a_link_or_waited_for() {
     let config = String::from_utf8(seed("../configs/quickstart.toml")).unwrap();
-    let files = ["manifest.json", "records.jsonl", "accuracy.jsonl", "run.lock", "logs", "plots", "report.md", "report.html"];
+    let files = [
+        "manifest.json",
+        "records.jsonl",
+        "accuracy.jsonl",
+        "run.lock",
+        "logs",
+        "plots",
+        "report.md",
+        "report.html",
+    ];
     for file in files {
         for (what, replace) in REPLACEMENTS {
             let host = Host::new();

@@ -28,8 +28,19 @@ const PAYLOADS: [&str; 8] = [
 
 /// Texts that are one of a few words, or that something is decided by.
 const WORDS: [&str; 13] = [
-    "mode", "modes", "use_cache", "status", "kind", "stage", "verdict", "precision", "logits", "schema", "form",
-    "method", "test",
+    "mode",
+    "modes",
+    "use_cache",
+    "status",
+    "kind",
+    "stage",
+    "verdict",
+    "precision",
+    "logits",
+    "schema",
+    "form",
+    "method",
+    "test",
 ];
 
 /// Puts `payload` before every string below `value`: equal names stay equal.
@@ -41,7 +52,8 @@ fn plant(value: &mut Value, payload: &str) -> usize {
         }
         Value::Array(items) => items.iter_mut().map(|item| plant(item, payload)).sum(),
         Value::Object(object) => {
-            let named = object.iter_mut().filter(|(key, value)| !(WORDS.contains(&key.as_str()) && is_word(value)));
+            let named =
+                object.iter_mut().filter(|(key, value)| !(WORDS.contains(&key.as_str()) && is_word(value)));
             named.map(|(_, value)| plant(value, payload)).sum()
         }
         _ => 0,
@@ -58,7 +70,10 @@ fn plant_keys(value: &mut Value, payload: &str) {
     for backend in value["backends"].as_array_mut().into_iter().flatten() {
         for table in ["session", "disk_bytes", "options"] {
             if let Some(names) = backend[table].as_object_mut() {
-                *names = std::mem::take(names).into_iter().map(|(key, of)| (format!("{payload}{key}"), of)).collect();
+                *names = std::mem::take(names)
+                    .into_iter()
+                    .map(|(key, of)| (format!("{payload}{key}"), of))
+                    .collect();
             }
         }
     }
@@ -99,16 +114,20 @@ fn html_structure(text: &str) -> (BTreeSet<String>, Vec<String>, Vec<String>) {
                 elements.extend(attributes.iter().map(|name| format!("{} {name}", element.name())));
                 elements.insert(element.name().to_string());
                 for (name, value) in element.attrs() {
-                    let is_active = name.starts_with("on") || ["href", "src", "style", "id", "class"].contains(&name);
+                    let is_active =
+                        name.starts_with("on") || ["href", "src", "style", "id", "class"].contains(&name);
                     // A name may be an anchor's, in letters, digits and dashes.
                     let is_anchor = |c: char| c.is_ascii_alphanumeric() || c == '-';
-                    let is_named = value.contains(MARK) && !value.trim_start_matches('#').chars().all(is_anchor);
+                    let is_named =
+                        value.contains(MARK) && !value.trim_start_matches('#').chars().all(is_anchor);
                     if is_active && (is_named || value.contains("script:")) {
                         active.push(format!("{} {name}={value}", element.name()));
                     }
                 }
                 if ["script", "style"].contains(&element.name()) {
-                    code.extend(node.children().filter_map(|child| Some(child.value().as_text()?.to_string())));
+                    code.extend(
+                        node.children().filter_map(|child| Some(child.value().as_text()?.to_string())),
+                    );
                 }
             }
             Node::Comment(comment) => code.push(comment.to_string()),
@@ -127,7 +146,9 @@ fn markdown_structure(text: &str) -> (Vec<String>, Vec<String>) {
             Event::Start(Tag::TableRow) => blocks.push("row".into()),
             Event::Start(Tag::Table(columns)) => blocks.push(format!("table of {}", columns.len())),
             Event::Start(Tag::Item) => blocks.push("item".into()),
-            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) if dest_url.contains(MARK) && !is_plot(&dest_url) => {
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. })
+                if dest_url.contains(MARK) && !is_plot(&dest_url) =>
+            {
                 active.push(dest_url.to_string());
             }
             Event::Html(html) | Event::InlineHtml(html) if html.contains(MARK) || !is_fold(&html) => {
@@ -156,7 +177,9 @@ fn is_fold(html: &str) -> bool {
 /// No character that a terminal obeys, or that turns the text around it.
 #[track_caller]
 fn harmless(text: &str) {
-    let bad = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let bad = |c: char| {
+        (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let found = text.find(bad).map(|at| text[at..].chars().take(20).collect::<String>());
     assert_eq!(found, None);
 }
@@ -186,9 +209,13 @@ fn check_plots(run: &Path, report: &str) {
         let svg = fs::read_to_string(&path).unwrap();
         harmless(&svg);
         for node in roxmltree::Document::parse(&svg).unwrap().descendants() {
-            assert!(!["script", "foreignObject", "image", "a", "use"].contains(&node.tag_name().name()), "{name}");
+            assert!(
+                !["script", "foreignObject", "image", "a", "use"].contains(&node.tag_name().name()),
+                "{name}"
+            );
             for attribute in node.attributes() {
-                let is_active = attribute.name().starts_with("on") || ["href", "style"].contains(&attribute.name());
+                let is_active =
+                    attribute.name().starts_with("on") || ["href", "style"].contains(&attribute.name());
                 assert!(!(is_active && attribute.value().contains(MARK)), "{name}: {}", attribute.value());
             }
         }
@@ -243,7 +270,11 @@ fn strings_of_compared_folders_are_nothing_but_text() {
         }
         let path = runs[1].join("manifest.json");
         let manifest = fs::read_to_string(&path).unwrap().replace("Debian", "<b>plant</b> other");
-        fs::write(&path, manifest.replace("\"runtime_version\":\"", "\"runtime_version\":\"other <i>plant</i>")).unwrap();
+        fs::write(
+            &path,
+            manifest.replace("\"runtime_version\":\"", "\"runtime_version\":\"other <i>plant</i>"),
+        )
+        .unwrap();
         let compared = compare::compare(&runs[0], &runs[1..], &[], settings).unwrap();
         for listed in [Listed::All, Listed::Changed] {
             harmless(&compare::terminal(&compared, Layout::Terminal { width: 100 }, listed));
@@ -263,7 +294,8 @@ fn a_plugins_text_reaches_no_terminal_as_commands() {
     let host = crate::support::Host::new();
     let folder = host.path("plugins");
     fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("libinferhost_plugin_\u{1b}[2Jplant\u{9b}31m.so"), "no library \u{1b}[31m").unwrap();
+    fs::write(folder.join("libinferhost_plugin_\u{1b}[2Jplant\u{9b}31m.so"), "no library \u{1b}[31m")
+        .unwrap();
     let folder = folder.to_str().unwrap();
     let listed = host.run(&["backends", "--plugin-dir", folder]);
     assert!(listed.stdout.contains(MARK), "{}", listed.stdout);

@@ -121,7 +121,8 @@ pub(super) fn genai(input: &mut Mutator, folder: &Path) {
 
 pub(super) fn onnx(input: &mut Mutator, folder: &Path) {
     let graph = folder.join("model.onnx");
-    let file = seed(input.pick(&["../tests/optimum/gpt2-no-past/model.onnx", "../tests/ort/genai/text.onnx"]));
+    let file =
+        seed(input.pick(&["../tests/optimum/gpt2-no-past/model.onnx", "../tests/ort/genai/text.onnx"]));
     let changed = match input.one_in(3) {
         true => input.bytes(&file),
         false => graph_messages(input, &file),
@@ -135,7 +136,7 @@ pub(super) fn onnx(input: &mut Mutator, folder: &Path) {
 }
 
 /// A graph whose messages were changed: names that make cycles, sizes, places of weights.
-fn graph_messages(input: &mut Mutator, file: &[u8]) -> Vec<u8> {
+pub(super) fn graph_messages(input: &mut Mutator, file: &[u8]) -> Vec<u8> {
     let mut model = ModelProto::decode(file).unwrap();
     let graph = model.graph.as_mut().unwrap();
     for _ in 0..=input.below(6) {
@@ -150,7 +151,10 @@ fn graph_messages(input: &mut Mutator, file: &[u8]) -> Vec<u8> {
         match input.below(8) {
             0 => node.input.iter_mut().for_each(|input| input.clone_from(&name)),
             1 => node.output = vec![name],
-            2 => node.op_type = Some(input.pick(&["Identity", "MatMul", "MatMulNBits", "Cast", "QGemm"]).into()),
+            2 => {
+                node.op_type =
+                    Some(input.pick(&["Identity", "MatMul", "MatMulNBits", "Cast", "QGemm"]).into())
+            }
             3 => node.input.clear(),
             4 => weight.dims.iter_mut().for_each(|size| *size = input.number() as i64),
             5 => weight.data_type = Some(input.number() as i32),
@@ -229,7 +233,8 @@ fn archive(input: &mut Mutator, file: &[u8]) -> Vec<u8> {
         1 => [&file[..tail], &input.bytes(&file[tail..])].concat(),
         _ => {
             let mut file = file.to_vec();
-            let places: Vec<usize> = (0..file.len() - 46).filter(|&at| file[at..].starts_with(b"PK\x01\x02")).collect();
+            let places: Vec<usize> =
+                (0..file.len() - 46).filter(|&at| file[at..].starts_with(b"PK\x01\x02")).collect();
             let at = places[input.below(places.len())] + 4 + input.below(42);
             let width = [2, 4, 8][input.below(3)];
             let number = input.number().to_le_bytes();

@@ -138,7 +138,8 @@ pub(super) fn compared(input: &mut Mutator, folder: &Path) {
     if input.one_in(2) {
         fs::write(&path, input.json(&text)).unwrap();
     }
-    let pairs: Vec<BackendPair> = "candle-f32=ort-fp32".parse().into_iter().filter(|_| input.one_in(3)).collect();
+    let pairs: Vec<BackendPair> =
+        "candle-f32=ort-fp32".parse().into_iter().filter(|_| input.one_in(3)).collect();
     let settings = compare::Settings { threshold: 0.02, fail_above: 0.05 };
     match compare::compare(&runs[0], &runs[1..], &pairs, settings) {
         Err(error) => one_line(&AppError::bad_input(error).message),
