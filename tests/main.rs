@@ -10,6 +10,8 @@
 //! - `mistakes`: what a user can get wrong, and the one line that says so
 //! - `compare`: planted regressions found in run folders, and noise not taken for one
 //! - `configs`: every config in the repository
+//! - `runtimes`: wheels that are not what they should be, and what scripts/runtimes.sh makes of them
+//! - `dependencies`: every crate's licence and source against `deny.toml`
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
 //! - `hostile`: files, folders, names and messages changed by chance; strings that would be markup or commands
@@ -25,6 +27,7 @@ mod accuracy;
 mod browser;
 mod compare;
 mod configs;
+mod dependencies;
 mod faults;
 mod growth;
 mod hostile;
@@ -35,6 +38,8 @@ mod page;
 mod pipeline;
 mod prepare;
 mod resume;
+#[cfg(unix)]
+mod runtimes;
 mod support;
 mod telemetry;
 mod torch;
