@@ -48,7 +48,10 @@ libraries() {
         cargo build --quiet --locked --examples --target "$host" --target-dir "$fixtures" \
             --manifest-path "tests/fixtures/$package/Cargo.toml"
     done
-    ln -sfn "$host/debug" "$fixtures/debug"
+    # Where the tests look, beside what the host's own compiler plugins are built in.
+    mkdir -p "$fixtures/debug"
+    rm -rf "${fixtures:?}/debug/examples"
+    ln -s "../$host/debug/examples" "$fixtures/debug/examples"
 }
 
 round_trips() { # name

@@ -112,7 +112,7 @@ impl<'a> Weight<'a> {
     /// Exporters store a tied head as a second, transposed token embedding.
     fn is_copy_of_any(&self, others: &[Self]) -> Result<bool, ModelError> {
         let &[rows, columns] = &self.shape[..] else { return Ok(false) };
-        if !rows.checked_mul(columns).is_some_and(|values| values >= LARGE) {
+        if rows.checked_mul(columns).is_none_or(|values| values < LARGE) {
             return Ok(false);
         }
         for other in others.iter().filter(|other| other.data_type == self.data_type) {
