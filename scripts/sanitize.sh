@@ -55,22 +55,24 @@ libraries() {
 }
 
 round_trips() { # name
-    run "$1: interface" cargo test --locked --target "$host" -p inferhost-plugin-api
-    run "$1: faulty" cargo test --locked --target "$host" -p inferhost-plugin-faulty
+    run "$1: interface" cargo test --locked --target "$host" -p inferhost-plugin-api --lib --tests
+    run "$1: faulty" cargo test --locked --target "$host" -p inferhost-plugin-faulty --lib --tests
 }
 
 has_address_sanitizer() {
     find "$(rustc --print sysroot)/lib/rustlib/$host" -name 'librustc*_rt.asan.*' 2>/dev/null | grep -q .
 }
 
-# The runtime comes with the stable compiler, the option is nightly's: with it, what is tested is what our compiler makes.
+# The runtime lies in each program, and libraries find it there if its symbols are exported (-rdynamic). It comes with the
+# stable compiler, the option is nightly's: with it, what is tested is what our compiler makes.
 # Libraries are never unloaded, by design, as runtimes' threads and exit handlers outlive every session: what they still
 # hold at the end is no leak, so leaks are not looked for. Segfaults and aborts that `faulty` makes are its tests' own.
 address() (
-    export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address ${RUSTFLAGS:-}" CARGO_TARGET_DIR="$folder/address"
+    export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Clink-arg=-rdynamic ${RUSTFLAGS:-}" CARGO_TARGET_DIR="$folder/address"
     export ASAN_OPTIONS="detect_leaks=0:handle_segv=0:handle_abort=0:allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
-    libraries -p inferhost-plugin-candle
+    libraries
     round_trips address
+    cargo build --locked --target "$host" -p inferhost-plugin-candle
     run "address: candle" cargo test --locked --target "$host" -p inferhost-plugin-candle --test conformance --test errors
 )
 

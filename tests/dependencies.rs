@@ -9,7 +9,14 @@ use std::process::Command;
 fn packages() -> Vec<Value> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--locked", "--offline", "--all-features", "--manifest-path"])
+        .args([
+            "metadata",
+            "--format-version=1",
+            "--locked",
+            "--offline",
+            "--all-features",
+            "--manifest-path",
+        ])
         .arg(manifest)
         .output()
         .unwrap();
@@ -26,7 +33,8 @@ fn listed<'a>(deny: &'a toml::Table, table: &str, key: &str) -> Vec<&'a str> {
 fn licences_and_sources_are_those_of_deny_toml() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deny.toml")).unwrap();
     let deny: toml::Table = text.parse().unwrap();
-    let (licences, registries) = (listed(&deny, "licenses", "allow"), listed(&deny, "sources", "allow-registry"));
+    let (licences, registries) =
+        (listed(&deny, "licenses", "allow"), listed(&deny, "sources", "allow-registry"));
     let (mut wrong, packages) = (Vec::new(), packages());
     for package in &packages {
         let name = format!("{} {}", package["name"], package["version"]);
