@@ -74,7 +74,7 @@ pinned_hash() { # package version platform
 # Checks a wheel and unpacks what a host, or a compiler, needs of it.
 unpack() { # package wheel sha256-or-empty folder
   python3 - "$@" <<'PYTHON'
-import hashlib, pathlib, re, sys, zipfile
+import hashlib, pathlib, re, sys, zipfile, zlib
 
 package, wheel, expected, folder = sys.argv[1], sys.argv[2], sys.argv[3], pathlib.Path(sys.argv[4])
 with open(wheel, "rb") as file:
@@ -92,17 +92,29 @@ AS_THEY_LIE = {
 FLAT = {"onnxruntime": r"[^/]+/capi/(lib)?onnxruntime(?!.*pybind11)[^/]*" + LIBRARY}
 licence = re.compile(r"(^|/)(LICENSE|License|ThirdPartyNotices|NOTICE)[^/]*$")
 wanted, flat = re.compile(AS_THEY_LIE.get(package) or FLAT[package]), package in FLAT
-libraries = 0
-with zipfile.ZipFile(wheel) as archive:
+
+
+def unpack(archive):
+    libraries = 0
     for name in archive.namelist():
         if not (wanted.match(name) or licence.search(name)) or name.endswith("/"):
             continue
+        if name.startswith("/") or ".." in name.split("/") or "\\" in name or ":" in name:
+            sys.exit(f"runtimes.sh: {wheel} holds {name!r}, which leads out of its folder; nothing was installed")
         file = folder / (name.rsplit("/", 1)[-1] if flat else name)
         file.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(name) as source, open(file, "wb") as to:
             while block := source.read(1 << 24):
                 to.write(block)
         libraries += bool(re.search(LIBRARY, name)) and "providers" not in name
+    return libraries
+
+
+try:
+    with zipfile.ZipFile(wheel) as archive:
+        libraries = unpack(archive)
+except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+    sys.exit(f"runtimes.sh: {wheel} is no whole wheel ({error}); nothing was installed, run this again")
 if not libraries:
     sys.exit(f"runtimes.sh: {wheel} holds no library of {package}; take another version")
 PYTHON
@@ -122,6 +134,8 @@ install() { # package version unpinned?
   fi
   need_pip
   mkdir -p "$root/$package"
+  # What a killed call left behind.
+  find "$root/$package" -maxdepth 1 -name '.fetch.*' -mtime +0 -exec rm -rf {} +
   work=$(mktemp -d "$root/$package/.fetch.XXXXXX")
   # shellcheck disable=SC2064  # the folder of this very call is meant
   trap "rm -rf '$work'" EXIT
@@ -134,6 +148,7 @@ install() { # package version unpinned?
     # shellcheck disable=SC2046  # one option for each tag
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
       $(printf -- '--platform %s ' $tags) --dest "$work/$name" "$wheel" || die "pip could not download $wheel for $machine"
+    [[ -n $hash ]] || echo "runtimes.sh: note: $wheel is not pinned, so its SHA-256 was not checked" >&2
     unpack "$name" "$work/$name/"*.whl "$hash" "$work/unpacked"
     rm -rf "${work:?}/$name"
   done

@@ -44,9 +44,18 @@ browser >/dev/null || skipped="the page in a browser (no Chromium found; install
 step "tests" cargo test --locked "$@"
 
 if cargo deny --version >/dev/null 2>&1; then
-    step "dependencies" cargo deny check
+    # Advisories are a Git repository, which a machine without GitHub does not reach, unless an earlier call left it here.
+    if cargo deny fetch db >/dev/null 2>&1; then
+        step "dependencies" cargo deny check
+    elif cargo deny --offline check advisories >/dev/null 2>&1; then
+        step "dependencies" cargo deny --offline check
+        skipped="${skipped:+$skipped; }today's advisories (they could not be fetched; the copy in CARGO_HOME was used)"
+    else
+        step "dependencies" cargo deny --offline check licenses bans sources
+        skipped="${skipped:+$skipped; }advisories (their database could not be fetched, and no copy passes: cargo deny check advisories)"
+    fi
 else
-    skipped="${skipped:+$skipped; }dependencies (cargo-deny is not installed; cargo install --locked cargo-deny)"
+    skipped="${skipped:+$skipped; }bans and advisories (cargo-deny is not installed; cargo install --locked cargo-deny); licences and sources were tested without it"
 fi
 
 echo

@@ -10,9 +10,12 @@
 //! - `mistakes`: what a user can get wrong, and the one line that says so
 //! - `compare`: planted regressions found in run folders, and noise not taken for one
 //! - `configs`: every config in the repository
+//! - `runtimes`: wheels that are not what they should be, and what scripts/runtimes.sh makes of them
+//! - `dependencies`: every crate's licence and source against `deny.toml`
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
 //! - `validity`: when runs are enough and figures count; a matrix run again from its folder
+//! - `hostile`: files, folders, names and messages changed by chance; strings that would be markup or commands
 //! - `page`: `report.html`, in a real browser where there is one (`browser`)
 //! - `doctor`: what is wrong with a machine and its plugins, told where nothing works
 //! - `trust`: plugins that anyone may change, that are not the pinned one, that are replaced while they run
@@ -27,9 +30,11 @@ mod accuracy;
 mod browser;
 mod compare;
 mod configs;
+mod dependencies;
 mod doctor;
 mod faults;
 mod growth;
+mod hostile;
 mod import;
 mod merge;
 mod mistakes;
@@ -37,6 +42,8 @@ mod page;
 mod pipeline;
 mod prepare;
 mod resume;
+#[cfg(unix)]
+mod runtimes;
 mod support;
 mod telemetry;
 mod torch;

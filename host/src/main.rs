@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use inferhost::cli::Cli;
 use inferhost::error::AppError;
 use inferhost::worker::guard;
-use inferhost::{commands, platform};
+use inferhost::{commands, output, platform};
 
 fn main() {
     platform::quiet_panics();
@@ -13,7 +13,7 @@ fn main() {
     let ended = parse().and_then(commands::execute);
     guard::dismiss();
     if let Err(error) = ended {
-        platform::say(&format!("inferhost: {}", error.message));
+        output::note(&format!("inferhost: {}", error.message));
         std::process::exit(error.exit_code);
     }
 }

@@ -4,11 +4,20 @@ use crate::error::AppError;
 use crate::text::printable;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-/// Prints `text` and a line break.
+/// Prints `text` and a line break, without what a terminal would obey.
 ///
 /// # Errors
 /// Where standard output takes nothing, for another reason than that its reader has left.
 pub fn print(text: &str) -> Result<(), AppError> {
+    write(&printable(text))
+}
+
+/// Says `what` on standard error, where it is no error that it cannot be said.
+pub fn note(what: &str) {
+    let _ = writeln!(io::stderr(), "{}", printable(what));
+}
+
+fn write(text: &str) -> Result<(), AppError> {
     let mut out = io::stdout().lock();
     written(writeln!(out, "{text}").and_then(|()| out.flush()))
 }
@@ -37,5 +46,31 @@ pub fn print_part(text: &str) -> Result<(), AppError> {
 /// # Errors
 /// As [`print()`].
 pub fn print_json<T: serde::Serialize>(value: &T) -> Result<(), AppError> {
-    print(&serde_json::to_string(value).map_err(AppError::failed)?)
+    write(&harmless_json(&serde_json::to_string(value).map_err(AppError::failed)?))
+}
+
+/// JSON leaves some characters in its strings as they are that a terminal obeys; the same text with them escaped.
+fn harmless_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_the_same_without_what_a_terminal_obeys() {
+        let strings = ["\u{1b}[2J", "\u{9b}2J\u{7f}", "é\n"];
+        let json = harmless_json(&serde_json::to_string(&strings).unwrap());
+        assert!(!json.contains(char::is_control), "{json}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), strings);
+    }
 }

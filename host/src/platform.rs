@@ -1,5 +1,10 @@
 //! What differs between operating systems in how a process dies and what it may use.
 
+use crate::output;
+use crate::text::one_line;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 /// Limits what this process may allocate, in bytes of address space.
 ///
 /// # Errors
@@ -34,9 +39,6 @@ pub fn exit_now() -> ! {
     std::process::abort()
 }
 
-/// The name of threads whose panics say nothing of this program: they read what a plugin may have spoilt.
-pub const QUIET_THREAD: &str = "worker-channel";
-
 /// A file that may not grow further is to give a write error, as a full disk does, and not to end the process.
 pub fn survive_file_size_limit() {
     #[cfg(unix)]
@@ -47,10 +49,17 @@ pub fn survive_file_size_limit() {
     }
 }
 
-/// Writes a line to standard error; one that is closed is no reason to end.
-pub fn say(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{line}");
+thread_local! {
+    /// Whether a panic of this thread is caught and said in other words.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `work` gives; none where a library panics in it over input that it does not expect, of which nothing is printed.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let before = QUIET.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work)).ok();
+    QUIET.set(before);
+    done
 }
 
 /// Makes a panic one line on standard error, without a backtrace.
@@ -66,10 +75,11 @@ pub fn quiet_panics_of_worker() {
 
 fn one_line_panics(line: impl Fn(&str, &str) -> String + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |info| {
-        if std::thread::current().name() == Some(QUIET_THREAD) {
+        if QUIET.get() {
             return;
         }
+        let text = one_line(info.payload_as_str().unwrap_or("no message"));
         let place = info.location().map_or(String::new(), |at| format!(" at {}:{}", at.file(), at.line()));
-        say(&line(&place, info.payload_as_str().unwrap_or("no message")));
+        output::note(&line(&place, &text));
     }));
 }

@@ -1,7 +1,7 @@
 //! What a run looks like while it goes on: a bar with an ETA on a terminal, plain lines elsewhere.
 
 use crate::accuracy;
-use crate::platform::say as line;
+use crate::output;
 use crate::record::Record;
 use crate::run::Event;
 use crate::text;
@@ -45,7 +45,7 @@ impl Progress {
     pub fn show(&mut self, event: &Event<'_>) {
         match event {
             Event::Preparing(what) => match &self.bar {
-                Some(bar) => bar.set_message(format!("preparing {what}")),
+                Some(bar) => bar.set_message(text::one_line(&format!("preparing {what}"))),
                 None => line(&format!("preparing {what}")),
             },
             Event::Note(note) => self.say(&format!("note: {note}")),
@@ -169,6 +169,10 @@ impl Default for Progress {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn line(text: &str) {
+    output::note(&text::one_line(text));
 }
 
 fn spinner() -> ProgressStyle {

@@ -33,6 +33,13 @@ pub fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
+/// `text` on one line as a field of a CSV file. A spreadsheet computes what begins like a formula: that begins with an
+/// apostrophe here, by which spreadsheets know text.
+pub fn csv(text: &str) -> String {
+    let line = one_line(text);
+    if line.starts_with(['=', '+', '-', '@']) { format!("'{line}") } else { line }
+}
+
 /// At most `limit` characters of `text`, on one line.
 pub fn clipped(text: &str, limit: usize) -> String {
     // A message of megabytes is not looked at as a whole for the few characters that are kept.

@@ -60,6 +60,8 @@
 //! api::export_backend!(Echo);
 //! ```
 
+#![warn(missing_docs)]
+
 pub mod abi;
 pub mod backend;
 mod batch;

@@ -5,7 +5,7 @@ use crate::cli::BackendArgs;
 use crate::error::AppError;
 use crate::interrupt;
 use crate::model::ResolvedModel;
-use crate::platform;
+use crate::output;
 use crate::plugins::{PluginFile, PluginFolders};
 use crate::prepare::{Artifact, PrepareError, Prepared, prepare};
 use crate::run::{PluginObserver, Starter};
@@ -48,7 +48,7 @@ impl Chosen {
         let prepared = prepare(model, forms, self.artifact.as_ref(), cache, Some(&mut observer));
         let prepared = prepared.map_err(not_prepared)?;
         if let Some(note) = &prepared.note {
-            platform::say(&format!("note: {note}"));
+            output::note(&format!("note: {note}"));
         }
         Ok(prepared)
     }

@@ -3,8 +3,7 @@
 use crate::cli::ImportArgs;
 use crate::error::AppError;
 use crate::import::{ImportError, Names, Outcome, Place, import};
-use crate::output::{print, print_json};
-use crate::platform;
+use crate::output::{self, print, print_json};
 use crate::text::one_line;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -36,7 +35,7 @@ pub(super) fn execute(args: &ImportArgs) -> Result<(), AppError> {
         let (imported, notes) = (*records, notes.as_slice());
         return print_json(&Summary { run_dir, imported, models, backends, scenarios, notes });
     }
-    notes.iter().for_each(|note| platform::say(&format!("note: {}", one_line(note))));
+    notes.iter().for_each(|note| output::note(&format!("note: {}", one_line(note))));
     let list = |names: &BTreeSet<String>| one_line(&names.iter().cloned().collect::<Vec<_>>().join(", "));
     print(&format!(
         "{records} runs imported into {run_dir}: {} on {}, in {}\nnext: inferhost report {run_dir}",

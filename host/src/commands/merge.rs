@@ -4,8 +4,7 @@ use crate::cli::MergeArgs;
 use crate::error::AppError;
 use crate::manifest::Counts;
 use crate::merge::{MergeError, Options, merge};
-use crate::output::{print, print_json};
-use crate::platform;
+use crate::output::{self, print, print_json};
 use crate::text::one_line;
 use serde::Serialize;
 
@@ -31,7 +30,7 @@ pub(super) fn execute(args: &MergeArgs) -> Result<(), AppError> {
     if args.json {
         return print_json(&Summary { run_dir, parts, planned, counts, notes });
     }
-    notes.iter().for_each(|note| platform::say(&format!("note: {}", one_line(note))));
+    notes.iter().for_each(|note| output::note(&format!("note: {}", one_line(note))));
     let recorded = counts.recorded;
     print(&format!(
         "{parts} run folders merged into {run_dir}: {recorded} of {planned} planned runs recorded, {} ok\n\

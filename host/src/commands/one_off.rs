@@ -6,8 +6,7 @@ use crate::config::Sampling;
 use crate::error::AppError;
 use crate::interrupt;
 use crate::model::{self, ResolvedModel};
-use crate::output::{print, print_json, print_part};
-use crate::platform;
+use crate::output::{self, print, print_json, print_part};
 use crate::record::Mode;
 use crate::run::{Starter, describe, open_request};
 use crate::text;
@@ -76,7 +75,7 @@ fn streamed(mut call: Call) -> Result<(), AppError> {
     // Where the call fails, what it gave ends its line all the same.
     let rest = text.finish().map_err(AppError::failed);
     printed.and_then(|()| print(&text::printable(&rest?)))?;
-    platform::say(&speed(prompt_tokens, &result?));
+    output::note(&speed(prompt_tokens, &result?));
     Ok(())
 }
 

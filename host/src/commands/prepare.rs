@@ -5,8 +5,7 @@ use crate::cli::PrepareArgs;
 use crate::error::AppError;
 use crate::interrupt;
 use crate::model::{self, ResolvedModel};
-use crate::output::{print, print_json};
-use crate::platform;
+use crate::output::{self, print, print_json};
 use crate::plugins::FindError;
 use crate::prepare::artifact::{Artifact, ArtifactInfo, Dialect};
 use crate::prepare::{PrepareError, Prepared, prepare};
@@ -38,7 +37,7 @@ pub(super) fn execute(args: &PrepareArgs) -> Result<(), AppError> {
     let prepared = prepared.map_err(not_prepared)?;
     let info = prepared.artifact.as_ref().ok_or_else(|| AppError::failed("nothing was built"))?;
     if let Some(note) = &prepared.note {
-        platform::say(&format!("note: {note}"));
+        output::note(&format!("note: {note}"));
     }
     let check = match args.no_check {
         true => Check::NotAsked,

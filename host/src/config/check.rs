@@ -86,7 +86,8 @@ fn sizes(config: &Config) -> Result<(), String> {
         return Err(format!("about {runs} runs are planned; at most {MOST_RUNS} are run in one folder"));
     }
     let tokens = |s: &crate::config::Scenario| {
-        u64::from(s.batch) * (u64::from(s.prompt_tokens) + u64::from(s.new_tokens))
+        let row = u64::from(s.prompt_tokens) + u64::from(s.new_tokens);
+        u64::from(s.batch).saturating_mul(row)
     };
     match config.scenarios.iter().find(|s| tokens(s) > MOST_TOKENS) {
         None => Ok(()),

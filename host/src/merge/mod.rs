@@ -94,9 +94,11 @@ fn copy_logs(from: &Path, to: &Path) -> Result<(), StoreError> {
     for entry in entries {
         let entry = entry.map_err(io("read", from))?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().map_err(io("read", &from))?.is_dir() {
+        let kind = entry.file_type().map_err(io("read", &from))?;
+        if kind.is_dir() {
             copy_logs(&from, &to)?;
-        } else {
+        } else if kind.is_file() {
+            // Neither a link to elsewhere nor a pipe, whose end never comes.
             let folder = to.parent().unwrap_or(Path::new("."));
             fs::create_dir_all(folder).map_err(io("create", folder))?;
             fs::copy(&from, &to).map_err(io("copy", &from))?;

@@ -4,7 +4,7 @@
 //! Where they are not, all files of one commit are downloaded. A cached model that has no tokenizer yet, as a tool
 //! that needed none leaves it, is asked for one once, of the same commit; without a network it is used as it is.
 
-use super::{ModelError, TokenizerFiles};
+use super::{ModelError, TokenizerFiles, is_file_name};
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 use std::collections::BTreeSet;
@@ -70,7 +70,9 @@ impl Hub {
         let root = self.cache.join(repo.folder_name());
         let commit = std::fs::read_to_string(root.join("refs").join(repo.revision())).ok();
         // A commit names its snapshot itself.
-        let folder = root.join("snapshots").join(commit.as_deref().map_or(repo.revision(), str::trim));
+        let commit = commit.as_deref().map_or(repo.revision(), str::trim);
+        // A cache that was copied from elsewhere must not lead out of itself.
+        let folder = is_file_name(commit).then(|| root.join("snapshots").join(commit))?;
         let complete = folder.join(CONFIG).is_file()
             && (folder.join(SINGLE).is_file()
                 || shards(&folder.join(INDEX))?.iter().all(|shard| folder.join(shard).is_file()));
@@ -163,7 +165,8 @@ fn shards(index: &Path) -> Option<BTreeSet<String>> {
     let text = std::fs::read(index).ok()?;
     let index: serde_json::Value = serde_json::from_slice(&text).ok()?;
     let names = index.get("weight_map")?.as_object()?.values();
-    names.map(|name| name.as_str().map(String::from)).collect()
+    // Where the hub's files are put is said by the hub: nowhere but beside the index.
+    names.map(|name| name.as_str().filter(|name| is_file_name(name)).map(String::from)).collect()
 }
 
 fn named(repo: &str, revision: &str) -> String {

@@ -33,6 +33,12 @@ pub(crate) use tensors::parameters;
 pub use tokenizer::{Tokenizer, TokenizerFiles};
 pub use weights::Weights;
 
+/// Whether `text` names a file or folder in the folder at hand, on every system, and not another place.
+pub(crate) fn is_file_name(text: &str) -> bool {
+    let same = std::path::Path::new(text).file_name().is_some_and(|name| name == text);
+    same && !text.contains(['/', '\\', ':', '\0'])
+}
+
 /// Reference models and texts lie beside the checkout, on some machines.
 #[cfg(test)]
 pub(crate) fn shared(path: &str) -> Option<std::path::PathBuf> {

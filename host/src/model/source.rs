@@ -51,7 +51,7 @@ fn hub(text: &str) -> Option<ModelSource> {
             && !part.starts_with('.')
             && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
-    let is_revision = is_name(&revision.replace('/', "-")) && !revision.contains("..");
+    let is_revision = revision.split('/').all(is_name) && !revision.contains("..");
     (is_name(org) && is_name(name) && is_revision)
         .then(|| ModelSource::Hub { repo: repo.into(), revision: revision.into() })
 }
@@ -77,9 +77,19 @@ mod tests {
 
     #[test]
     fn mistakes_quote_the_spec() {
-        for spec in
-            ["", " ", "hf:gpt2", "hf:a/b/c", "hf:/b", "hf:a/../b", "hf:a/b@", "hf:a/b@../x", "synthetic:x"]
-        {
+        for spec in [
+            "",
+            " ",
+            "hf:gpt2",
+            "hf:a/b/c",
+            "hf:/b",
+            "hf:a/../b",
+            "hf:a/b@",
+            "hf:a/b@../x",
+            "hf:a/b@/x",
+            "hf:a/b@x//y",
+            "synthetic:x",
+        ] {
             let message = spec.parse::<ModelSource>().unwrap_err().to_string();
             assert!(message.starts_with(&format!("model {spec:?}: ")), "{message}");
         }

@@ -4,6 +4,9 @@
 //! byte-level BPE.
 
 use super::ModelError;
+use crate::platform::caught;
+use serde::Deserialize;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -47,10 +50,12 @@ impl TokenizerFiles {
     /// Which file is malformed.
     pub fn load(&self) -> Result<Tokenizer, ModelError> {
         let (path, inner) = match self {
-            Self::Json(path) => (path, Inner::from_file(path)),
-            Self::VocabMerges { vocab, merges } => (vocab, byte_level_bpe(vocab, merges)),
+            Self::Json(path) => (path, caught(|| bounded(path).and_then(|json| Inner::from_bytes(&json)))),
+            Self::VocabMerges { vocab, merges } => (vocab, caught(|| byte_level_bpe(vocab, merges))),
         };
-        let inner = inner.map_err(|e| malformed(path, &e))?;
+        let mut inner = inner.unwrap_or_else(stumbled).map_err(|e| malformed(path, &e))?;
+        // A row is as long as its text: the file's own wishes for batches are not ours, and may be any size.
+        inner.with_padding(None).with_truncation(None).map_err(|e| malformed(path, &e))?;
         Ok(Tokenizer { path: path.clone(), inner })
     }
 }
@@ -67,7 +72,8 @@ impl Tokenizer {
     /// # Errors
     /// Text that the tokenizer has no tokens for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        let encoding = self.inner.encode_fast(text, false).map_err(|e| malformed(&self.path, &e))?;
+        let encoding = caught(|| self.inner.encode_fast(text, false)).unwrap_or_else(stumbled);
+        let encoding = encoding.map_err(|e| malformed(&self.path, &e))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -76,7 +82,8 @@ impl Tokenizer {
     /// # Errors
     /// Ids that the tokenizer cannot join.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
-        self.inner.decode(ids, false).map_err(|e| malformed(&self.path, &e))
+        let text = caught(|| self.inner.decode(ids, false)).unwrap_or_else(stumbled);
+        text.map_err(|e| malformed(&self.path, &e))
     }
 
     /// The text of ids that come one by one.
@@ -109,7 +116,7 @@ impl TextStream<'_> {
     pub fn push(&mut self, id: u32) -> String {
         self.ids.push(id);
         // An id that the stream stumbles over is joined with all others at the end.
-        let text = self.steps.step(id).ok().flatten().unwrap_or_default();
+        let text = caught(|| self.steps.step(id)).and_then(Result::ok).flatten().unwrap_or_default();
         self.given += text.len();
         text
     }
@@ -122,6 +129,45 @@ impl TextStream<'_> {
         let whole = self.tokenizer.decode(&self.ids)?;
         Ok(whole.get(self.given..).unwrap_or_default().to_string())
     }
+}
+
+/// How many times as long a tokenizer may make a text on its way to tokens.
+const MOST_GROWTH: f64 = 4096.0;
+
+/// The text of a `tokenizer.json` whose steps do not blow texts up beyond measure: each may double what the last one made.
+fn bounded(path: &Path) -> tokenizers::Result<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Steps {
+        normalizer: Option<Value>,
+        pre_tokenizer: Option<Value>,
+    }
+    let json = std::fs::read(path)?;
+    let steps: Steps = serde_json::from_slice(&json)?;
+    let growth: f64 = [steps.normalizer, steps.pre_tokenizer].iter().flatten().map(growth).product();
+    match growth <= MOST_GROWTH {
+        true => Ok(json),
+        false => Err(format!("its steps make a text up to {growth:.0} times as long; fetch it again").into()),
+    }
+}
+
+/// By how much a step, with the steps in it, makes a text longer: a byte above ASCII is two after `ByteLevel`, and what
+/// is put in place of a match or before all is as long as it is.
+fn growth(step: &Value) -> f64 {
+    let length = |key: &str| step.get(key).and_then(Value::as_str).map_or(1, str::len).max(1) as f64;
+    let own = match step.get("type").and_then(Value::as_str) {
+        Some("ByteLevel") => 2.0,
+        Some("Replace") => length("content"),
+        Some("Prepend") => length("prepend"),
+        Some("Metaspace") => length("replacement"),
+        _ => 1.0,
+    };
+    let inner = ["normalizers", "pretokenizers"].iter().filter_map(|key| step.get(key)?.as_array()).flatten();
+    own * inner.map(growth).product::<f64>()
+}
+
+/// The tokenizers crate panics over some files in place of giving an error.
+fn stumbled<T>() -> tokenizers::Result<T> {
+    Err("its parts do not fit each other, or hold what is not understood; fetch it again".into())
 }
 
 fn malformed(path: &Path, error: &tokenizers::Error) -> ModelError {
@@ -186,6 +232,29 @@ mod tests {
         fs::write(&path, "{}").unwrap();
         let message = TokenizerFiles::find(folder.path()).unwrap().load().err().unwrap().to_string();
         assert!(message.contains("tokenizer.json: tokenizer: "), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_blows_texts_up_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        let load = |steps: usize| {
+            let step =
+                r#"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}"#;
+            let steps = vec![step; steps].join(",");
+            let model = r#"{"type":"BPE","vocab":{"a":0},"merges":[]}"#;
+            let json = format!(
+                r#"{{"model":{model},"pre_tokenizer":{{"type":"Sequence","pretokenizers":[{steps}]}}}}"#
+            );
+            fs::write(&path, json).unwrap();
+            TokenizerFiles::find(folder.path()).unwrap().load().map(drop).map_err(|e| e.to_string())
+        };
+        assert_eq!(load(3), Ok(()));
+        let message = load(40).unwrap_err();
+        assert!(
+            message.contains("tokenizer.json: tokenizer: its steps make a text up to 1099511627776"),
+            "{message}"
+        );
     }
 
     #[test]

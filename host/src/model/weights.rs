@@ -4,7 +4,7 @@
 //! memory. Names are those of [`TensorSpec`](super::TensorSpec): a `transformer.` or `model.` prefix in the file is
 //! ignored.
 
-use super::ModelError;
+use super::{ModelError, is_file_name};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata};
 use serde::Deserialize;
@@ -144,7 +144,7 @@ fn open_sharded(folder: &Path, index: PathBuf) -> Result<Weights, ModelError> {
     let mut files = Vec::new();
     for shard in parsed.weight_map.values().collect::<BTreeSet<_>>() {
         // The index comes with the model: it must not reach outside its folder.
-        if Path::new(shard).components().count() != 1 || shard == ".." {
+        if !is_file_name(shard) {
             return Err(ModelError::malformed(&index, format!("shard {shard:?} is not a file name")));
         }
         let path = folder.join(shard);

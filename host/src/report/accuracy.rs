@@ -3,6 +3,7 @@
 use super::figure::{NONE, count};
 use crate::accuracy::{Evaluation, Figures, Verdict};
 use crate::analysis::Accuracy;
+use crate::text;
 
 /// `3 of 4 evaluations recorded, 1 baseline, 2 pass, 1 FAILED`.
 pub(super) fn sentence(accuracy: &Accuracy) -> String {
@@ -105,9 +106,9 @@ pub(super) fn mark(verdict: Option<Verdict>) -> Option<&'static str> {
 type Column = (&'static str, fn(&Evaluation) -> String);
 
 const COLUMNS: [Column; 34] = [
-    ("model", |of| of.model.clone()),
-    ("backend", |of| of.backend.clone()),
-    ("baseline", |of| of.baseline.clone()),
+    ("model", |of| text::csv(&of.model)),
+    ("backend", |of| text::csv(&of.backend)),
+    ("baseline", |of| text::csv(&of.baseline)),
     ("gate", |of| of.verdict.name().into()),
     ("precision", |of| field(of.precision.map(|precision| precision.name()))),
     ("threshold", |of| field(of.threshold)),
@@ -128,17 +129,17 @@ const COLUMNS: [Column; 34] = [
     ("call_seconds", |of| figure(of, |f| Some(f.call_seconds))),
     ("tok_s", |of| figure(of, |f| Some(f.tok_s))),
     ("vocab_size", |of| of.vocab_size.to_string()),
-    ("corpus", |of| of.corpus.name.clone()),
-    ("corpus_sha256", |of| of.corpus.sha256.clone()),
+    ("corpus", |of| text::csv(&of.corpus.name)),
+    ("corpus_sha256", |of| text::csv(&of.corpus.sha256)),
     ("corpus_tokens", |of| of.corpus.tokens.to_string()),
     ("predicted", |of| of.corpus.predicted.to_string()),
     ("windows", |of| of.corpus.windows.to_string()),
     ("window", |of| of.corpus.window.to_string()),
     ("stride", |of| of.corpus.stride.to_string()),
-    ("started_at", |of| of.started_at.clone()),
+    ("started_at", |of| text::csv(&of.started_at)),
     ("degraded_kind", |of| field(of.degraded.as_ref().map(|lost| lost.kind.name()))),
     ("degraded_stage", |of| field(of.degraded.as_ref().map(|lost| lost.stage.name()))),
-    ("degraded_message", |of| field(of.degraded.as_ref().map(|lost| lost.message.as_str()))),
+    ("degraded_message", |of| field(of.degraded.as_ref().map(|lost| text::csv(&lost.message)))),
 ];
 
 /// One row per evaluation, figures unrounded, an empty field where there is none.

@@ -3,7 +3,7 @@
 use super::figure::{NONE, count, figure, interval, p_value, ratio, times};
 use crate::analysis::{Comparison, Standing};
 use crate::stats::{EffectSize, Interval, Summary, TTest};
-use crate::text::one_line;
+use crate::text;
 
 /// `1.32x [1.28x to 1.36x]`.
 pub(super) fn ratio_with_interval(value: Option<f64>, ci95: Option<Interval>) -> String {
@@ -63,18 +63,18 @@ pub(super) fn rate(of: &crate::analysis::Rate) -> String {
 type Column = (&'static str, fn(&Comparison) -> String);
 
 const COLUMNS: [Column; 32] = [
-    ("model", |of| one_line(&of.model)),
+    ("model", |of| text::csv(&of.model)),
     ("mode", |of| of.call.mode.name().into()),
     ("use_cache", |of| field(of.call.use_cache)),
-    ("scenario", |of| one_line(&of.scenario.name)),
+    ("scenario", |of| text::csv(&of.scenario.name)),
     ("batch", |of| of.scenario.batch.to_string()),
     ("prompt_tokens", |of| of.scenario.prompt_tokens.to_string()),
     ("new_tokens", |of| of.scenario.new_tokens.to_string()),
     ("metric", |of| of.metric.name().into()),
-    ("backend", |of| one_line(&of.backend)),
-    ("baseline", |of| one_line(&of.baseline)),
-    ("cell", |of| one_line(&of.cell)),
-    ("baseline_cell", |of| one_line(&of.baseline_cell)),
+    ("backend", |of| text::csv(&of.backend)),
+    ("baseline", |of| text::csv(&of.baseline)),
+    ("cell", |of| text::csv(&of.cell)),
+    ("baseline_cell", |of| text::csv(&of.baseline_cell)),
     ("n", |of| of.n.to_string()),
     ("baseline_n", |of| of.baseline_n.to_string()),
     ("mean", |of| field(of.mean)),

@@ -4,16 +4,16 @@ use super::flag::doubts;
 use crate::analysis::{CellSummary, TokenTimes};
 use crate::record::DegradedKind;
 use crate::stats::Interval;
-use crate::text::one_line;
+use crate::text;
 use std::collections::BTreeMap;
 
 type Column = (&'static str, fn(&CellSummary) -> String);
 
 const COLUMNS: [Column; 65] = [
-    ("cell", |cell| one_line(&cell.cell)),
-    ("model", |cell| one_line(&cell.model)),
-    ("backend", |cell| one_line(&cell.backend)),
-    ("scenario", |cell| one_line(&cell.scenario.name)),
+    ("cell", |cell| text::csv(&cell.cell)),
+    ("model", |cell| text::csv(&cell.model)),
+    ("backend", |cell| text::csv(&cell.backend)),
+    ("scenario", |cell| text::csv(&cell.scenario.name)),
     ("mode", |cell| cell.call.mode.name().into()),
     ("use_cache", |cell| field(cell.call.use_cache)),
     ("batch", |cell| cell.scenario.batch.to_string()),
@@ -67,7 +67,7 @@ const COLUMNS: [Column; 65] = [
     ("sampled_runs", |cell| cell.resources.sampled_runs().to_string()),
     ("doubts", |cell| doubts(cell).unwrap_or_default()),
     ("outlier_lines", |cell| lines(&cell.outlier_lines)),
-    ("imported_from", |cell| field(cell.imported.as_ref().map(|from| from.tool.as_str()))),
+    ("imported_from", |cell| field(cell.imported.as_ref().map(|from| text::csv(&from.tool)))),
     ("accuracy", |cell| field(cell.accuracy.map(|verdict| verdict.name()))),
     ("minor_faults_mean", |cell| field(cell.resources.minor_faults.mean)),
     ("major_faults_mean", |cell| field(cell.resources.major_faults.mean)),

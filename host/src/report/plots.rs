@@ -2,7 +2,7 @@
 //! report wrote are left alone.
 
 use super::charts::{Chart, Place};
-use crate::store::{StoreError, write_atomic};
+use crate::store::{StoreError, plain, write_atomic};
 use crate::text;
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -41,6 +41,7 @@ pub(super) fn write(run_dir: &Path, charts: &[Chart]) -> Result<Option<PathBuf>,
     let folder = run_dir.join(FOLDER);
     let names: HashSet<OsString> =
         charts.iter().map(|chart| format!("{}.svg", chart.figure.id).into()).collect();
+    plain(&folder)?;
     if !charts.is_empty() {
         fs::create_dir_all(&folder).map_err(|source| refused("create", &folder, source))?;
     }

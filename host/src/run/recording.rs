@@ -62,7 +62,8 @@ pub(super) fn record(
 }
 
 fn measured(blank: Record, result: RunResult) -> Record {
-    let seconds = result.latency_ns as f64 / 1e9;
+    // A record that is ok has taken time, also where a clock has not moved.
+    let seconds = result.latency_ns.max(1) as f64 / 1e9;
     let starts = std::iter::once(0).chain(result.step_ends_ns.iter().copied());
     let token_ms: Vec<f64> = starts
         .zip(&result.step_ends_ns)

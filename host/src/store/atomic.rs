@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 /// Writes `content` to `path` so that a reader, also one after a crash, meets the old file or the new one.
@@ -23,7 +23,12 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), StoreError> {
 }
 
 pub(super) fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    // Never through a link that somebody left in its place.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::create_new(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

@@ -44,6 +44,14 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// What would be written lies elsewhere.
+    #[error(
+        "write to {path}: it is a link, a pipe or a device, and a run folder is written to within itself alone; put a plain file or folder there"
+    )]
+    NotPlain {
+        /// The link, or whatever it is.
+        path: PathBuf,
+    },
     /// A record that did not reach the disk.
     #[error(
         "append a record to {path}: {source}; the records before it are whole, so mend that and go on by --resume"

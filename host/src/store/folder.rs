@@ -3,7 +3,7 @@
 use super::atomic::{sync_folder, write_atomic};
 use super::lock::lock;
 use super::log::{LineLog, whole_lines};
-use super::{ACCURACY, LOGS, MANIFEST, RECORDS, SeriesWriter, StoreError};
+use super::{ACCURACY, LOCK, LOGS, MANIFEST, RECORDS, SeriesWriter, StoreError};
 use crate::accuracy::Evaluation;
 use crate::manifest::Manifest;
 use crate::record::Record;
@@ -29,6 +29,7 @@ impl RunFolder {
     /// A folder that holds records or that another host writes to; what the system refused.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(path).map_err(StoreError::io("create", path))?;
+        is_plain(path)?;
         let lock = lock(path)?;
         let held = |name: &str| fs::metadata(path.join(name)).map_or(0, |file| file.len());
         if held(RECORDS) > 0 || held(ACCURACY) > 0 {
@@ -46,6 +47,7 @@ impl RunFolder {
         if !path.join(MANIFEST).is_file() {
             return Err(StoreError::NotARunFolder { path: path.into(), missing: MANIFEST });
         }
+        is_plain(path)?;
         let lock = lock(path)?;
         Self::locked(path, lock)
     }
@@ -122,6 +124,23 @@ impl RunFolder {
             }
         };
         append(log, evaluation).map_err(|source| StoreError::Append { path, source })
+    }
+}
+
+/// A run folder may come from elsewhere: what is written in it must neither go through a link nor wait for a pipe.
+fn is_plain(folder: &Path) -> Result<(), StoreError> {
+    let logs = folder.join(LOGS);
+    let own = [LOCK, RECORDS, ACCURACY, LOGS].map(|name| folder.join(name));
+    let logs = fs::read_dir(&logs).into_iter().flatten().flatten().map(|entry| entry.path());
+    own.into_iter().chain(logs).try_for_each(|path| plain(&path))
+}
+
+/// # Errors
+/// Something at `path` that is neither a file nor a folder.
+pub(crate) fn plain(path: &Path) -> Result<(), StoreError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => Err(StoreError::NotPlain { path: path.into() }),
+        _ => Ok(()),
     }
 }
 

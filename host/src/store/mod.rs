@@ -20,6 +20,7 @@ mod series;
 pub use atomic::write_atomic;
 pub use error::StoreError;
 pub use folder::RunFolder;
+pub(crate) use folder::plain;
 pub use lines::RecordLines;
 pub use lock::{Held, hold};
 pub use new::{NewFolder, NewRecords};

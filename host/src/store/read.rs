@@ -7,7 +7,7 @@ use crate::manifest::{self, Manifest};
 use crate::record::{self, Record, Status};
 use serde::Deserialize;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 /// The records of a run folder, in the order they were written.
@@ -102,6 +102,11 @@ fn read_file(folder: &Path, name: &'static str) -> Result<Vec<u8>, StoreError> {
 pub(super) fn open_file(folder: &Path, name: &'static str) -> Result<File, StoreError> {
     fs::metadata(folder).map_err(StoreError::io("read", folder))?;
     let path = folder.join(name);
+    // Opening a pipe would wait for its writer, and a device has no end.
+    if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+        let source = io::Error::new(ErrorKind::InvalidInput, "not a regular file");
+        return Err(StoreError::Io { action: "read", path, source });
+    }
     File::open(&path).map_err(|source| match source.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             StoreError::NotARunFolder { path: folder.into(), missing: name }

@@ -35,17 +35,15 @@ impl Connection {
     pub(super) fn new(to: IpcSender<Request>, from: IpcReceiver<Sent>, worker: u32) -> io::Result<Self> {
         let (requests, waiting) = channel();
         let (heard, messages) = sync_channel(MOST_WAITING);
-        let thread = || Builder::new().name(crate::platform::QUIET_THREAD.into());
-        thread().spawn(move || {
+        Builder::new().spawn(move || {
             while let Ok(request) = waiting.recv() {
                 if to.send(request).is_err() {
                     return;
                 }
             }
         })?;
-        thread().spawn(move || {
-            // The channel's own code panics on some of what is no message; that, too, closes the connection.
-            while let Ok(sent) = from.recv() {
+        Builder::new().spawn(move || {
+            while let Some(sent) = Sent::receive(&from) {
                 if sent.by == worker && heard.send(sent.message).is_err() {
                     return;
                 }

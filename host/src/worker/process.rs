@@ -6,6 +6,7 @@ use super::protocol::{FromWorker, Reply, Request, Sent};
 use super::scratch::WorkerScratch;
 use super::{Lost, StepListener, Worker, descendants, guard, lost};
 use crate::interrupt;
+use crate::platform::caught;
 use crate::record::Stage;
 use crate::telemetry::{Instruments, Sampler, Series};
 use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender};
@@ -196,7 +197,8 @@ impl Process {
     /// Where the system has no thread to wait in.
     fn connect(&mut self, server: IpcOneShotServer<Sent>, name: &str) -> io::Result<Result<Ends, Lost>> {
         let (done, accepted) = channel();
-        std::thread::Builder::new().spawn(move || done.send(server.accept()))?;
+        let accept = move || caught(|| server.accept()).map(|accepted| done.send(accepted));
+        std::thread::Builder::new().spawn(accept)?;
         let start = Instant::now();
         loop {
             match accepted.recv_timeout(WATCH) {

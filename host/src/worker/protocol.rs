@@ -1,12 +1,12 @@
 //! What host and worker say to each other: one reply to each request, with the stages entered on the way.
 
 use super::evaluate::SharedLogits;
+use crate::platform::caught;
 use crate::prepare::Histogram;
 use crate::record::{DegradedKind, Mode, Stage, Telemetry};
-
 use crate::text;
 use inferhost_plugin_api::{ErrorKind, ModelForm, Positions, Rows};
-use ipc_channel::ipc::IpcSender;
+use ipc_channel::ipc::{IpcReceiver, IpcSender};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +28,13 @@ impl Sent {
     /// From this very process.
     pub fn new(message: FromWorker) -> Self {
         Self { by: std::process::id(), message }
+    }
+
+    /// The next message; none where the connection is closed or what came is no message. ipc-channel panics over one that
+    /// names a channel or memory which did not come with it; from a worker that its plugin has damaged, that is an end of
+    /// its connection.
+    pub fn receive(from: &IpcReceiver<Self>) -> Option<Self> {
+        caught(|| from.recv())?.ok()
     }
 }
 

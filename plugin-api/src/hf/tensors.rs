@@ -246,6 +246,13 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let index: Index =
         serde_json::from_slice(&text).map_err(|e| Error::invalid(format!("{}: {e}", path.display())))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    // The index comes with the model: it must not reach outside its folder.
+    let is_file_name = |name: &str| {
+        Path::new(name).file_name().is_some_and(|file| file == name) && !name.contains(['/', '\\'])
+    };
+    if let Some(name) = names.iter().find(|name| !is_file_name(name)) {
+        return Err(Error::invalid(format!("{}: shard {name:?} is not a file name", path.display())));
+    }
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 

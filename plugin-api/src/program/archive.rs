@@ -63,13 +63,13 @@ impl Archive {
     /// A text that fits after the file's path.
     pub(super) fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
         let entry = *self.entries.get(name).ok_or_else(|| format!("holds no {name}"))?;
-        if !entry.stored || entry.bytes > MOST {
+        if !entry.stored || entry.bytes > MOST.min(self.length) {
             return Err(format!("holds a {name} of {} bytes that cannot be read; {REMEDY}", entry.bytes));
         }
         let header = read_at(&mut self.file, entry.header, 30)?;
         let names = number(&header, 26, 2).zip(number(&header, 28, 2)).map(|(name, extra)| name + extra);
         let names = names.ok_or_else(|| format!("is damaged where {name} begins"))?;
-        read_at(&mut self.file, entry.header + 30 + names, entry.bytes)
+        read_at(&mut self.file, entry.header.saturating_add(30 + names), entry.bytes)
     }
 }
 

@@ -266,6 +266,39 @@ mod tests {
         Signature::read(inputs, outputs, config, &DecoderNames::default())
     }
 
+    /// Each port in turn, with every odd name, type and shape: a signature that can be bound, or one line.
+    #[test]
+    fn no_port_that_a_graph_may_declare_is_too_odd() {
+        let names = [
+            "",
+            "\u{1b}[2J",
+            "input_ids",
+            "logits",
+            "past_key_values.99999999999999999999.key",
+            "present.0.key",
+        ];
+        let shapes: [&[i64]; 7] =
+            [&[], &[0], &[i64::MIN; 3], &[i64::MAX; 3], &[i64::MAX; 4], &[1, 0, 1, 0], &[7; 40]];
+        let elements = [None, Some(Element::Bool), Some(Element::I64), Some(Element::F16)];
+        let (inputs, outputs) = graph();
+        let ports = inputs.len() + outputs.len();
+        for place in 0..ports {
+            for name in names.map(Some).into_iter().chain([None]) {
+                for (dims, element) in shapes.iter().flat_map(|dims| elements.map(|element| (dims, element)))
+                {
+                    let (mut inputs, mut outputs) = (inputs.clone(), outputs.clone());
+                    let port = inputs.iter_mut().chain(&mut outputs).nth(place).unwrap();
+                    port.name = name.map_or_else(|| port.name.clone(), Into::into);
+                    (port.dims, port.element) = (dims.to_vec(), element);
+                    match read(&inputs, &outputs, &config()) {
+                        Ok(found) => assert!(found.inputs().count() <= inputs.len()),
+                        Err(error) => assert_eq!(error.message.lines().count(), 1, "{error}"),
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_graph_is_read_in_one_order() {
         let (inputs, outputs) = graph();

@@ -12,6 +12,9 @@ use std::path::Path;
 pub(crate) fn eos_token_ids(folder: &Path) -> Result<Vec<u32>, ModelError> {
     for name in ["generation_config.json", "config.json"] {
         let path = folder.join(name);
+        if !path.is_file() {
+            continue;
+        }
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         let file: Value = serde_json::from_str(&text)
             .map_err(|e| ModelError::malformed(&path, format!("bad JSON: {e}")))?;

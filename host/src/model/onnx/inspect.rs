@@ -36,9 +36,10 @@ pub struct Coverage {
 impl Coverage {
     /// The share of the matrices' bytes that is stored in one of `precisions`; 0 where there are no matrices.
     pub fn weight_share(&self, precisions: &[&str]) -> f64 {
-        let all: u64 = self.weight_bytes.values().sum();
-        let these: u64 = precisions.iter().filter_map(|name| self.weight_bytes.get(*name)).sum();
-        if all == 0 { 0.0 } else { these as f64 / all as f64 }
+        let sum = |bytes: &mut dyn Iterator<Item = &u64>| bytes.map(|&bytes| bytes as f64).sum::<f64>();
+        let all = sum(&mut self.weight_bytes.values());
+        let these = sum(&mut precisions.iter().filter_map(|name| self.weight_bytes.get(*name)));
+        if all == 0.0 { 0.0 } else { these / all }
     }
 }
 
@@ -68,8 +69,8 @@ fn coverage(graph: &GraphProto) -> Coverage {
         let Some(product) = view.product(node) else { continue };
         *coverage.products.entry(product.computed.into()).or_default() += 1;
         if counted.insert(product.weight.name.as_deref().unwrap_or_default()) {
-            *coverage.weight_bytes.entry(product.stored.into()).or_default() +=
-                bytes(product.weight, product.stored);
+            let stored = coverage.weight_bytes.entry(product.stored.into()).or_default();
+            *stored = stored.saturating_add(bytes(product.weight, product.stored));
         }
     }
     coverage
@@ -128,7 +129,8 @@ impl<'a> View<'a> {
     fn weight(&self, value: &str) -> Option<(&'a TensorProto, bool)> {
         let mut value = value;
         let mut dequantised = false;
-        loop {
+        // A damaged graph can lead in a circle: no way is longer than there are values.
+        for _ in 0..=self.makers.len() {
             if let Some(weight) = self.weights.get(value) {
                 return Some((weight, dequantised));
             }
@@ -140,6 +142,7 @@ impl<'a> View<'a> {
             }
             value = maker.input.first()?;
         }
+        None
     }
 
     fn is_dequantised(&self, value: &str) -> bool {
@@ -180,11 +183,11 @@ fn name_of(weight: &TensorProto) -> Option<&'static str> {
 
 /// Blocks of `MatMulNBits` are bytes, whatever their bits.
 fn bytes(weight: &TensorProto, stored: &str) -> u64 {
-    let values: u64 = weight.dims.iter().map(|&n| n.unsigned_abs()).product();
+    let values = weight.dims.iter().fold(1, |values: u64, &n| values.saturating_mul(n.unsigned_abs()));
     match (weight.data_type, stored) {
         (Some(UINT8), _) => values,
-        (_, "fp32") => 4 * values,
-        (_, "fp16" | "bf16") => 2 * values,
+        (_, "fp32") => values.saturating_mul(4),
+        (_, "fp16" | "bf16") => values.saturating_mul(2),
         (_, "int4") => values.div_ceil(2),
         _ => values,
     }

@@ -46,10 +46,10 @@ pub fn summarise(path: &Path) -> Result<Summary, ModelError> {
             weights.push(weight);
         }
     }
-    let mut parameters = 0;
+    let mut parameters: u64 = 0;
     for (index, weight) in weights.iter().enumerate() {
         if !weight.is_copy_of_any(&weights[..index])? {
-            parameters += weight.len();
+            parameters = parameters.saturating_add(weight.len());
         }
     }
     Ok(Summary { parameters, vocab_size: vocab_size(&graph), data_files: data_files.into_iter().collect() })
@@ -111,7 +111,10 @@ impl<'a> Weight<'a> {
 
     /// Exporters store a tied head as a second, transposed token embedding.
     fn is_copy_of_any(&self, others: &[Self]) -> Result<bool, ModelError> {
-        let (&[rows, columns], true) = (&self.shape[..], self.len() >= LARGE) else { return Ok(false) };
+        let &[rows, columns] = &self.shape[..] else { return Ok(false) };
+        if rows.checked_mul(columns).is_none_or(|values| values < LARGE) {
+            return Ok(false);
+        }
         for other in others.iter().filter(|other| other.data_type == self.data_type) {
             let transposed = other.shape == [columns, rows];
             if (transposed || other.shape == self.shape) && self.samples_equal(other, transposed)? {
@@ -138,14 +141,15 @@ impl<'a> Weight<'a> {
 
     /// The bytes of one element; none where they are stored in a way that is not read here.
     fn element(&self, index: u64) -> Result<Option<Vec<u8>>, ModelError> {
-        let (start, size) = (index * self.element_bytes(), self.element_bytes());
+        let size = self.element_bytes();
+        let start = index.saturating_mul(size);
         let Some(External { file, offset }) = &self.external else {
             let start = usize::try_from(start).unwrap_or(usize::MAX);
             return Ok(self.raw.get(start..).and_then(|rest| rest.get(..size as usize)).map(<[u8]>::to_vec));
         };
         let mut element = vec![0; size as usize];
         let mut open = File::open(file).map_err(ModelError::io(file))?;
-        open.seek(SeekFrom::Start(offset + start)).map_err(ModelError::io(file))?;
+        open.seek(SeekFrom::Start(offset.saturating_add(start))).map_err(ModelError::io(file))?;
         open.read_exact(&mut element).map_err(ModelError::io(file))?;
         Ok(Some(element))
     }
@@ -168,7 +172,11 @@ impl External {
             return Err(bad(format!("lies in {location:?}, outside of the model's folder")));
         }
         let file = graph_file.parent().unwrap_or(Path::new("")).join(location);
-        let size = file.metadata().map_err(|e| bad(format!("lies in {location}: {e}")))?.len();
+        let found = file.metadata().map_err(|e| bad(format!("lies in {location}: {e}")))?;
+        if !found.is_file() {
+            return Err(bad(format!("lies in {location:?}, which is not a file")));
+        }
+        let size = found.len();
         let offset = number("offset").unwrap_or(0);
         if offset.saturating_add(number("length").unwrap_or(0)) > size {
             return Err(bad(format!(

@@ -1,7 +1,7 @@
 //! The artifacts that the cache holds: listed, verified, pruned.
 
 use super::{ArtifactInfo, DESCRIPTION, FOLDER};
-use crate::model::{cache, file_digest};
+use crate::model::{cache, file_digest, is_file_name};
 use crate::prepare::calibrate::FOLDER as CALIBRATIONS;
 use serde::Serialize;
 use std::fs;
@@ -54,13 +54,18 @@ impl Stored {
 }
 
 fn described(folder: &Path) -> Option<ArtifactInfo> {
-    serde_json::from_slice(&fs::read(folder.join(DESCRIPTION)).ok()?).ok()
+    let info: ArtifactInfo = serde_json::from_slice(&fs::read(folder.join(DESCRIPTION)).ok()?).ok()?;
+    info.files.iter().all(|file| is_file_name(&file.name)).then_some(info)
 }
 
 /// What is wrong with an artifact's files, hashed anew; none: they are as they were written.
 pub fn verify(stored: &Stored) -> Option<String> {
     let Some(info) = &stored.info else { return Some(format!("its {DESCRIPTION} is missing or malformed")) };
-    info.files.iter().find_map(|file| match crate::digest::of_file(&stored.folder.join(&file.name)) {
+    let hashed = |path: PathBuf| match path.is_file() {
+        true => crate::digest::of_file(&path),
+        false => Err(io::Error::new(io::ErrorKind::NotFound, "there is no such file")),
+    };
+    info.files.iter().find_map(|file| match hashed(stored.folder.join(&file.name)) {
         Ok(found) if found == file.sha256 => None,
         Ok(_) => Some(format!("{} is not as it was written", file.name)),
         Err(error) => Some(format!("{}: {error}", file.name)),
@@ -97,7 +102,8 @@ pub fn prune(cache: &Path, older_than: Duration) -> Result<Vec<Stored>, (PathBuf
 pub(super) fn intact(folder: &Path, cache: &Path) -> Option<ArtifactInfo> {
     let info = described(folder)?;
     let is_whole = |file: &super::ArtifactFile| {
-        file_digest::of_file(&folder.join(&file.name), cache).is_ok_and(|found| found == file.sha256)
+        let path = folder.join(&file.name);
+        path.is_file() && file_digest::of_file(&path, cache).is_ok_and(|found| found == file.sha256)
     };
     info.files.iter().all(is_whole).then_some(info)
 }

@@ -1,6 +1,7 @@
 //! Logits in memory that several processes see, so that a window's hundreds of megabytes cross by one copy. The system
 //! frees it with the last process that holds it, however that ends.
 
+use crate::platform::caught;
 use inferhost_plugin_api::Logits;
 use inferhost_plugin_api::abi::RawFloats;
 use ipc_channel::ipc::IpcSharedMemory;
@@ -34,8 +35,8 @@ impl SharedLogits {
             RawFloats::F64(logits) => (bytemuck::cast_slice(&logits[values]), true),
         };
         // ipc-channel panics where the system refuses.
-        let memory = std::panic::catch_unwind(|| IpcSharedMemory::from_bytes(bytes))
-            .map_err(|_| format!("the system has no {} MB of shared memory", bytes.len() / 1_000_000))?;
+        let memory = caught(|| IpcSharedMemory::from_bytes(bytes))
+            .ok_or_else(|| format!("the system has no {} MB of shared memory", bytes.len() / 1_000_000))?;
         Ok(Self { memory, vocab_size: logits.vocab_size, double })
     }
 
