@@ -43,6 +43,8 @@ fn a_mixed_matrix_ends_in_a_report_and_its_backends_agree() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
+    // There as soon as a worker has lived for a tenth of a second.
+    files.retain(|name| name != "telemetry.csv");
     let expected = "analysis.json comparisons.csv logs manifest.json plots records.jsonl report.html report.md run.lock \
         summary.csv";
     assert_eq!(files.join(" "), expected);

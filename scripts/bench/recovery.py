@@ -7,7 +7,8 @@ and opening the model takes anyway.
 In each round a worker is started, makes a run, and crashes in the next; the host starts another, which makes a run.
 From the beginning of the first run to that of the second is a start with nothing wrong. From the beginning of the run
 that crashes to that of the one after the next is the crash, a start and a run: what that takes more is the recovery.
-Times are the records' own, to the millisecond. Needs Linux, a built host and the faulty plugin."""
+Times are the records' own, to the millisecond. Needs Linux and a built host
+(`cargo build --release -p inferhost -p inferhost-plugin-faulty`)."""
 
 import argparse
 import datetime

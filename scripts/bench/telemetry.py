@@ -5,7 +5,8 @@ under 0.5%. Linux only.
 
     scripts/bench/telemetry.py [--seconds 20] [--rounds 3] [PROGRAM ...]
 
-PROGRAM is target/release/inferhost by default, with its plugins beside it; give two to compare them in turns.
+PROGRAM is target/release/inferhost by default, with the plugin faulty beside it
+(`cargo build --release -p inferhost -p inferhost-plugin-faulty`); give two to compare them in turns.
 """
 
 import argparse
