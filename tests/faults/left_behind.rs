@@ -10,6 +10,19 @@ use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::process::Child;
 
+/// One run of each plugin, which ends as it is said beside its options and leaves nothing.
+#[track_caller]
+fn each_ends_as<const N: usize>(cases: [(&str, &str); N]) {
+    let host = Host::new();
+    let run = format!("{GENERATE}\ndeadline_s = 2\nopen_deadline_s = 30");
+    let (ended, records) = one_each(&host, &run, &cases.map(|(options, _)| options));
+    ended.succeeds();
+    for ((options, kind), record) in cases.iter().zip(&records) {
+        assert_eq!(outcome(record), *kind, "{options}: {}", message(record));
+    }
+    host.leaves_nothing();
+}
+
 #[test]
 fn what_a_plugin_leaves_goes_with_its_worker() {
     let cases = [
@@ -23,14 +36,7 @@ fn what_a_plugin_leaves_goes_with_its_worker() {
         ("fault = \"temporary_files\"", "ok"),
         ("fault = \"temporary_files\", then = \"abort\"", "crashed"),
     ];
-    let host = Host::new();
-    let run = format!("{GENERATE}\ndeadline_s = 0.5\nopen_deadline_s = 30");
-    let (ended, records) = one_each(&host, &run, &cases.map(|(options, _)| options));
-    ended.succeeds();
-    for ((options, kind), record) in cases.iter().zip(&records) {
-        assert_eq!(outcome(record), *kind, "{options}: {}", message(record));
-    }
-    host.leaves_nothing();
+    each_ends_as(cases);
 }
 
 /// A child that returns from the call like its parent answers, too: a second reply to the same request, which must not
@@ -63,14 +69,7 @@ fn what_happens_at_exit_takes_no_record_along() {
         ("fault = \"exit_handler\"", "timeout"),
         ("fault = \"thread_destructor\"", "crashed"),
     ];
-    let host = Host::new();
-    let run = format!("{GENERATE}\ndeadline_s = 0.5\nopen_deadline_s = 30");
-    let (ended, records) = one_each(&host, &run, &cases.map(|(options, _)| options));
-    ended.succeeds();
-    for ((options, kind), record) in cases.iter().zip(&records) {
-        assert_eq!(outcome(record), *kind, "{options}: {}", message(record));
-    }
-    host.leaves_nothing();
+    each_ends_as(cases);
 }
 
 /// A host whose worker hangs with a daemon beside it.

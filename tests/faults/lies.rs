@@ -19,7 +19,7 @@ fn more_than_was_asked_for_is_no_result() {
         ("fault = \"callback_thread\"", "ok", ""),
     ];
     let host = Host::new();
-    let run = format!("{GENERATE}\ndeadline_s = 0.5\nopen_deadline_s = 30");
+    let run = format!("{GENERATE}\ndeadline_s = 2\nopen_deadline_s = 30");
     let (ended, records) = one_each(&host, &run, &cases.map(|(options, ..)| options));
     ended.succeeds();
     for ((options, kind, said), record) in cases.iter().zip(&records) {
@@ -43,7 +43,7 @@ fn a_plugin_that_fails_to_say_what_it_is_costs_its_own_runs() {
     let cases = [("hang", "timeout"), ("segfault", "crashed"), ("exit", "crashed"), ("panic", "exception")];
     let options = cases.map(|(fault, _)| format!("fault = \"{fault}\", stage = \"describe\""));
     let options: Vec<&str> = options.iter().map(String::as_str).chain([""]).collect();
-    let (ended, records) = one_each(&Host::new(), &format!("{PREFILL}\nopen_deadline_s = 1"), &options);
+    let (ended, records) = one_each(&Host::new(), &format!("{PREFILL}\nopen_deadline_s = 3"), &options);
     ended.succeeds();
     for ((fault, kind), record) in cases.iter().zip(&records) {
         let stage = record.degraded.as_ref().unwrap().stage.name();

@@ -57,7 +57,7 @@ fn closed_and_used_up_descriptors_end_the_worker_at_most() {
 #[test]
 fn signals_and_surroundings_do_not_reach_the_host() {
     check(
-        "deadline_s = 0.5\nopen_deadline_s = 30",
+        "deadline_s = 2\nopen_deadline_s = 30",
         &[
             ("fault = \"ignore_signals\"", "ok", None),
             ("fault = \"surroundings\"", "ok", None),
@@ -73,7 +73,7 @@ fn signals_and_surroundings_do_not_reach_the_host() {
 #[test]
 fn nonsense_in_the_channel_ends_at_the_deadline() {
     check(
-        "deadline_s = 0.5\nopen_deadline_s = 30",
+        "deadline_s = 2\nopen_deadline_s = 30",
         &[
             ("fault = \"channel_garbage\"", "timeout", None),
             ("fault = \"channel_flood\"", "timeout", None),
@@ -85,7 +85,7 @@ fn nonsense_in_the_channel_ends_at_the_deadline() {
 #[test]
 fn a_worker_stopped_from_outside_is_killed_at_the_deadline() {
     let host = Host::new();
-    let run = "modes = [\"prefill\"]\nwarmups = 0\nrepetitions = 3\ndeadline_s = 0.5\nopen_deadline_s = 30";
+    let run = "modes = [\"prefill\"]\nwarmups = 0\nrepetitions = 3\ndeadline_s = 2\nopen_deadline_s = 30";
     let begun = host.path("begun");
     let options = format!("fault = \"slow\", delay_ms = 300, once_file = {:?}", begun.display().to_string());
     host.write("config.toml", &config(run, &faulty("slow", &options)));
