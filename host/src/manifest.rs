@@ -188,6 +188,15 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl Counts {
+    /// `28 of 30 planned runs recorded`, with those that were not needed.
+    pub fn of_planned(&self, planned: u64) -> String {
+        let recorded = format!("{} of {planned} planned runs recorded", self.recorded);
+        match self.spared {
+            0 => recorded,
+            spared => format!("{recorded}, {spared} not needed"),
+        }
+    }
+
     /// Counts one more record.
     pub fn add(&mut self, record: &Record) {
         self.recorded += 1;

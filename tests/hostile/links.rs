@@ -45,6 +45,8 @@ fn nothing_in_a_run_folder_is_written_through_a_link_or_waited_for() {
         "records.jsonl",
         "accuracy.jsonl",
         "run.lock",
+        "telemetry.csv",
+        "gpu.csv",
         "logs",
         "plots",
         "report.md",

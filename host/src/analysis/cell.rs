@@ -139,6 +139,12 @@ impl CellSummary {
         }
     }
 
+    /// Ok runs in whose time the machine was not their own.
+    pub fn disturbed_runs(&self) -> u64 {
+        let runs = |flag: &Flag| if let Flag::Disturbed { runs, .. } = flag { Some(*runs) } else { None };
+        self.flags.iter().find_map(runs).unwrap_or(0)
+    }
+
     /// Whether both are of one table's row: all but the backend.
     pub(super) fn same_row(&self, other: &Self) -> bool {
         (&self.model, self.call, &self.scenario) == (&other.model, other.call, &other.scenario)

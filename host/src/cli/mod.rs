@@ -49,7 +49,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run a run folder's matrix again from its manifest, and say whether cells and outputs are the same
     #[command(
-        after_help = "Example:\n  inferhost rerun runs/first --out runs/again && inferhost compare runs/first runs/again"
+        after_help = "Example:\n  inferhost rerun runs/first --out runs/again && inferhost compare runs/first runs/again\n\n\
+        Exit codes: as run; that outputs differ is said, and no failure."
     )]
     Rerun(RerunArgs),
     /// Hold every backend of a config against its baseline, on the corpus that the config names

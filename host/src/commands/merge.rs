@@ -31,10 +31,9 @@ pub(super) fn execute(args: &MergeArgs) -> Result<(), AppError> {
         return print_json(&Summary { run_dir, parts, planned, counts, notes });
     }
     notes.iter().for_each(|note| output::note(&format!("note: {}", one_line(note))));
-    let recorded = counts.recorded;
     print(&format!(
-        "{parts} run folders merged into {run_dir}: {recorded} of {planned} planned runs recorded, {} ok\n\
-         next: inferhost report {run_dir}",
+        "{parts} run folders merged into {run_dir}: {}, {} ok\nnext: inferhost report {run_dir}",
+        counts.of_planned(planned),
         counts.ok
     ))
 }

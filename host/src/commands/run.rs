@@ -187,8 +187,8 @@ fn run_error(error: &RunError, ledger: &Ledger, planned: u64, path: &Path) -> Ap
     let path = path.display();
     match error {
         RunError::Interrupted => AppError::interrupted(format!(
-            "interrupted; {} of {planned} runs are recorded in {path}: go on with --resume --out {path}",
-            ledger.counts().recorded
+            "interrupted; {} in {path}: go on with --resume --out {path}",
+            ledger.counts().of_planned(planned)
         )),
         other => AppError::failed(other),
     }

@@ -46,7 +46,7 @@ fn folder(of: &Folder) -> Vec<String> {
     if of.disturbed > 0 {
         let runs = of.disturbed;
         lines.push(format!(
-            "{name}: {runs} of {recorded} runs are not valid, for the machine was not quiet (`report` says why); they take part"
+            "{name}: {runs} of {recorded} runs were disturbed, for the machine was not quiet (the report says why); they take part"
         ));
     }
     if of.torn {

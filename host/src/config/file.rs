@@ -41,9 +41,9 @@ pub struct RunSettings {
     pub repetitions: u32,
     /// Times the whole matrix is run, each with fresh workers.
     pub rounds: u32,
-    /// Fewest valid runs of a cell for which anything is claimed; none: 3.
+    /// Fewest ok runs of a cell for which anything is claimed; none: 3.
     pub min_repetitions: Option<u32>,
-    /// Least time that the valid runs of a cell take together, seconds, for anything to be claimed.
+    /// Least time that the ok runs of a cell take together, seconds, for anything to be claimed.
     pub min_measured_s: f64,
     /// Half the width of the 95% confidence interval of a cell's mean latency, as a share of the mean, at which its runs of
     /// a round end early; none: all are made.

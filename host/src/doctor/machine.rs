@@ -175,8 +175,8 @@ fn quiet(machine: &Machine) -> Option<Check> {
     Some(if one <= QUIET_SHARE * cores {
         Check::ok("quiet", found)
     } else {
-        Check::warn("quiet", format!("{found}: others use this machine"))
-            .fix("end what else runs here before measuring (top, uptime)")
+        Check::warn("quiet", format!("{found}: something has kept this machine busy"))
+            .fix("before measuring, end what runs here, or wait until it is quiet (top, uptime)")
     })
 }
 

@@ -29,6 +29,7 @@ use library::Resolver;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// The version of [`Report`]: raised where a field is taken away or comes to mean something else.
 pub const SCHEMA: u32 = 1;
@@ -79,18 +80,14 @@ pub fn examine(subject: &Subject<'_>) -> Result<Report, Interrupted> {
     let mut checks = vec![plugin_folders(subject)];
     checks.extend(machine::checks(&resolver));
     let scratch = tempfile::tempdir();
-    let ready = match &scratch {
-        Ok(scratch) => match Starter::new(scratch.path()) {
-            Ok(starter) => Ok((starter, scratch.path())),
-            Err(error) => Err(error.to_string()),
-        },
-        Err(error) => Err(format!("no folder for its log: {error}")),
+    let folder =
+        scratch.as_ref().map(TempDir::path).map_err(|error| format!("no folder for its log: {error}"));
+    let starter = folder.clone().and_then(|folder| Starter::new(folder).map_err(|error| error.to_string()));
+    let speaker = match (&starter, folder) {
+        (Ok(starter), Ok(scratch)) => Ok(Speaker { starter, scratch, deadline: subject.deadline }),
+        (Err(reason), _) => Err(reason.clone()),
+        (_, Err(reason)) => Err(reason),
     };
-    let speaker = ready.as_ref().map_err(Clone::clone).map(|(starter, scratch)| Speaker {
-        starter,
-        scratch,
-        deadline: subject.deadline,
-    });
     let (worker, speaker) = worker(speaker)?;
     checks.push(worker);
     let mut plugins = Vec::new();

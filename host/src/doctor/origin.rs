@@ -12,7 +12,7 @@ const VARIABLES: [&str; 3] = ["ORT_DYLIB_PATH", "LIBTORCH", "LD_LIBRARY_PATH"];
 /// A runtime's library.
 pub(super) struct Origin {
     pub(super) path: PathBuf,
-    /// `ORT_DYLIB_PATH`, `.runtimes at /here`, `the plugin's own folder`, `the system's search path`.
+    /// A variable's name, a folder's path, or in words: see `PluginReport::library_from`.
     pub(super) from: String,
 }
 
@@ -45,7 +45,7 @@ fn named_folder(folder: &Path) -> String {
     if std::env::var_os("INFERHOST_RUNTIMES").is_some_and(|named| Path::new(&named) == folder) {
         return "INFERHOST_RUNTIMES".into();
     }
-    format!("{}", folder.display())
+    folder.display().to_string()
 }
 
 /// Whether `path` is `place` or lies below it.

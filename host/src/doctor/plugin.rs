@@ -31,7 +31,8 @@ pub struct PluginReport {
     pub interface: Option<String>,
     /// What it says of itself, its runtime and its options; none where it does not.
     pub description: Option<Description>,
-    /// How its runtime's library was found: `ORT_DYLIB_PATH`, `.runtimes`, `beside the plugin`, `system`.
+    /// How its runtime's library was found: by a variable (`ORT_DYLIB_PATH`), in a folder of runtimes (its path), in `the
+    /// plugin's own folder`, in `the system's search path`, else by `the plugin's own choice`.
     pub library_from: Option<String>,
     /// What its file needs, and what its runtime's library needs.
     pub dependencies: Vec<Dependencies>,

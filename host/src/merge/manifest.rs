@@ -20,7 +20,7 @@ pub(super) fn unite(parts: &[Part], options: Options, written: &Written, notes: 
         machine: Machine::common(manifests.iter().map(|of| &of.machine)),
         planned_runs,
         planned_evaluations: planned_evaluations(&manifests),
-        counts: counts(&manifests, planned_runs, written),
+        counts: counts(&manifests, options, planned_runs, written),
         shard: None,
         merged_from: merged_from(parts, written),
         notes: earlier_notes(&manifests, notes),
@@ -56,9 +56,16 @@ fn planned_runs(manifests: &[&Manifest], options: Options, written: &Written) ->
     of_plan.max().unwrap_or(0) + written.imported
 }
 
-/// A run that one part spared and another made is made.
-fn counts(manifests: &[&Manifest], planned: u64, written: &Written) -> Counts {
-    let spared: u64 = manifests.iter().map(|of| of.counts.spared).sum();
+/// Parts of the same shard spared the same runs, further rounds others. A run that one part spared and another made is
+/// made.
+fn counts(manifests: &[&Manifest], options: Options, planned: u64, written: &Written) -> Counts {
+    let mut spared: BTreeMap<usize, u64> = BTreeMap::new();
+    for (place, of) in manifests.iter().enumerate() {
+        let shard = of.shard.map_or(0, |shard| shard.index as usize);
+        let most = spared.entry(if options.as_rounds { place } else { shard }).or_default();
+        *most = of.counts.spared.max(*most);
+    }
+    let spared: u64 = spared.into_values().sum();
     let unrecorded = planned.saturating_sub(written.counts.recorded);
     Counts { spared: spared.min(unrecorded), ..written.counts.clone() }
 }

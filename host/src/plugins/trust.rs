@@ -36,8 +36,9 @@ pub struct WorldWritable {
     pub mode: u32,
 }
 
-/// The first of `file`, the file it is a link to, and the folders of both, that everybody may change. What cannot be
-/// looked at is not told here: nothing is loaded from it either.
+/// The first of `file`, the file it is a link to, and the folder that each lies in, that everybody may change. Folders
+/// further up are not asked: build machines often have one that is open to all. What cannot be looked at is not told
+/// here: nothing is loaded from it either.
 pub fn world_writable(file: &Path) -> Option<WorldWritable> {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
     let real = file.canonicalize().unwrap_or_else(|_| absolute.clone());

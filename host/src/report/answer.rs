@@ -30,6 +30,14 @@ pub(super) fn rules(analysis: &Analysis) -> Vec<String> {
     ]
 }
 
+/// Ok runs behind a figure, and how many of them were disturbed: `40`, `40, 12 disturbed`.
+pub(super) fn runs(of: &Candidate) -> String {
+    match of.disturbed {
+        0 => count(of.n),
+        disturbed => format!("{}, {} disturbed", count(of.n), count(disturbed)),
+    }
+}
+
 /// The recommendation's answer: `ort-cpu-fp32`, `a and b (not shown to differ)`.
 pub(super) fn leaders(of: &Recommendation) -> String {
     match of.leaders.as_slice() {
@@ -57,7 +65,7 @@ pub(super) fn question(of: &Recommendation) -> String {
 /// The figures behind it: the leader's value with its n, then how far the next ones are.
 pub(super) fn evidence(of: &Recommendation, currency: &str) -> String {
     let Some((best, others)) = of.candidates.split_first() else { return "no candidate".into() };
-    let first = format!("{} {} (n = {})", best.backend, value(of.use_case, best, currency), count(best.n));
+    let first = format!("{} {} (n = {})", best.backend, value(of.use_case, best, currency), runs(best));
     let rivals = others.iter().take(RIVALS).map(|other| rival(other, of.use_case));
     let more = others.len().saturating_sub(RIVALS);
     let more = (more > 0).then(|| format!("{more} more"));
@@ -81,7 +89,7 @@ fn rival(of: &Candidate, use_case: Use) -> String {
     sure.extend(of.ratio_ci95.map(|ci| format!("95% CI {}", interval(ci, times))));
     sure.extend(of.p_adjusted.map(|p| format!("t, corrected {}", p_value(p))));
     if use_case != Use::LeastMemory {
-        sure.push(format!("n = {}", count(of.n)));
+        sure.push(format!("n = {}", runs(of)));
     }
     let sure = if sure.is_empty() { String::new() } else { format!(" ({})", sure.join(", ")) };
     format!("{} {}{sure}", of.backend, times(of.ratio_to_best))

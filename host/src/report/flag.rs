@@ -11,7 +11,7 @@ use crate::validity::Least;
 pub(super) fn how_to_read(least: Least) -> String {
     format!(
         "- **Doubts** change no figure. *Too few runs*, *too little time*: fewer than {least}, so nothing is claimed. \
-         *Not valid*: in the time of so many ok runs others used the processors (busy), memory was moved to or from the disk \
+         *Disturbed*: not valid, for in the time of so many ok runs others used the processors (busy), memory was moved to or from the disk \
          (swapped), or a processor, GPU or quota slowed them (throttled); each such record says what was found and what to do. *Unstable*: \
          the latency's standard deviation is above {} of its mean. *Slow first run*: in most workers the first measured run \
          took {SLOW_FIRST} times the median of the others or more, and longer than each of them. *Drift*: latency changed by \
@@ -47,7 +47,7 @@ fn doubt(flag: Flag) -> String {
         Flag::TooFewRuns { ok } => format!("too few runs ({ok} ok)"),
         Flag::TooLittleTime { measured_s } => format!("too little time ({} s)", figure(Some(measured_s))),
         Flag::Disturbed { busy, swapped, throttled, runs } => {
-            format!("{runs} not valid ({})", kinds([busy, swapped, throttled]))
+            format!("{runs} disturbed ({})", kinds([busy, swapped, throttled]))
         }
         Flag::Unstable { cv } => format!("unstable (CV {}%)", figure(Some(cv * 100.0))),
         Flag::SlowFirstRun { ratio: times } => format!("slow first run ({})", ratio(Some(times))),

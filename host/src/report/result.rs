@@ -104,8 +104,8 @@ fn disturbed(runs: &RunCounts) -> Option<String> {
     let reasons: Vec<String> = runs.disturbed_by_kind.iter().map(of).collect();
     (runs.disturbed > 0).then(|| {
         format!(
-            "The machine was not quiet: {} of {} ok runs are not valid, for {}. They stay in every figure; `disturbances` \
-             in their records says what to do.",
+            "The machine was not quiet: {} of {} ok runs were disturbed and so are not valid: {}. They stay in every figure; \
+             the disturbances in their records say what to do.",
             count(runs.disturbed),
             count(runs.ok),
             reasons.join(", ")

@@ -36,6 +36,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// Of the machine; of those this process may use, where the system says no more.
+    pub(super) fn cores(&self) -> u64 {
+        let usable = || std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        self.manifest.machine.logical_cores.unwrap_or_else(usable)
+    }
+
     /// Forgets which runs need not be made: they are about to be counted anew.
     pub(super) fn recount_spared(&mut self) {
         self.manifest.counts.spared = 0;

@@ -71,7 +71,7 @@ impl Matrix<'_> {
     ) -> Result<(), RunError> {
         let mut runner = GroupRunner::new(self, group);
         let mut cells: HashMap<usize, Enough> = HashMap::new();
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let cores = ledger.cores();
         for &run in &group.runs {
             let cell = &self.plan.cells[run.cell];
             let enough = cells.entry(run.cell).or_insert_with(|| Enough::new(&self.config.run));

@@ -12,7 +12,7 @@ pub(super) struct Place<'a> {
     pub(super) run: Run,
     pub(super) started_at: String,
     pub(super) worker_pid: Option<u32>,
-    /// Of the machine, as far as this process may use them.
+    /// Of the machine.
     pub(super) cores: u64,
 }
 

@@ -3,7 +3,7 @@
 use super::atomic::{sync_folder, write_atomic};
 use super::lock::lock;
 use super::log::{LineLog, whole_lines};
-use super::{ACCURACY, LOCK, LOGS, MANIFEST, RECORDS, SeriesWriter, StoreError};
+use super::{ACCURACY, GPU, LOCK, LOGS, MANIFEST, RECORDS, SeriesWriter, StoreError, TELEMETRY};
 use crate::accuracy::Evaluation;
 use crate::manifest::Manifest;
 use crate::record::Record;
@@ -130,7 +130,7 @@ impl RunFolder {
 /// A run folder may come from elsewhere: what is written in it must neither go through a link nor wait for a pipe.
 fn is_plain(folder: &Path) -> Result<(), StoreError> {
     let logs = folder.join(LOGS);
-    let own = [LOCK, RECORDS, ACCURACY, LOGS].map(|name| folder.join(name));
+    let own = [LOCK, RECORDS, ACCURACY, TELEMETRY, GPU, LOGS].map(|name| folder.join(name));
     let logs = fs::read_dir(&logs).into_iter().flatten().flatten().map(|entry| entry.path());
     own.into_iter().chain(logs).try_for_each(|path| plain(&path))
 }

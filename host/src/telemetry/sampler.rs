@@ -6,7 +6,7 @@ use super::history::Snapshot;
 use super::instruments::{Instruments, Need};
 use super::platform;
 use super::track::{Sample, Series, Track};
-use super::window::{Samples, Window};
+use super::window::{INTERVAL, Samples, Window};
 use crate::record::{Stage, Telemetry};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ pub struct Sampler {
     run: Run,
     /// The GPUs on which memory of this worker was seen.
     gpus: Vec<u32>,
+    /// How long the run before took.
+    last_run: Option<Duration>,
 }
 
 /// A run that goes on.
@@ -58,7 +60,7 @@ impl Sampler {
         instruments.add(pid);
         let track = series.map(|series| Track::new(series, pid, Instant::now()));
         let (watch, run, gpus) = (None, Run::default(), Vec::new());
-        Self { pid, instruments, track, stage: Stage::Load, watch, run, gpus }
+        Self { pid, instruments, track, stage: Stage::Load, watch, run, gpus, last_run: None }
     }
 
     /// Forgets the run before; a request that begins with `stage` is about to be sent. What takes long is read here,
@@ -81,7 +83,9 @@ impl Sampler {
             let cpu = platform::cpu(self.pid).map(|cpu| (self.pid, cpu));
             let began = Instant::now();
             let package_j = self.instruments.package_joules();
-            let gpu_j = self.instruments.gpu_joules(&self.gpus);
+            // Asking the driver takes longer, and a short run has no GPU energy anyway.
+            let short = self.last_run.is_some_and(|lasted| lasted < 2 * INTERVAL);
+            let gpu_j = if short { Vec::new() } else { self.instruments.gpu_joules(&self.gpus) };
             let window = Window::new(began, cpu.into_iter().collect());
             self.run = Run { before: self.instruments.latest(), ..Run::default() };
             self.watch = Some(Watch { window, began, package_j, gpu_j });
@@ -90,6 +94,7 @@ impl Sampler {
 
     fn ended(&mut self, watch: Watch) {
         self.run.lasted = watch.began.elapsed();
+        self.last_run = Some(self.run.lasted);
         self.run.package_j =
             self.instruments.package_joules().zip(watch.package_j).map(|(now, then)| now - then);
         let indices: Vec<u32> = watch.gpu_j.iter().map(|(index, _)| *index).collect();

@@ -4,12 +4,12 @@ use crate::config::RunSettings;
 use crate::record::Record;
 use crate::stats::summary;
 
-/// Fewest valid runs of a cell in a round before its runs may end early. An interval of fewer is narrow by chance too
+/// Fewest undisturbed runs of a cell in a round before its runs may end early. An interval of fewer is narrow by chance too
 /// often: with 5, one that ended early holds the mean in 92% to 95% of cells instead of 95% (simulated, log-normal
 /// latencies of 2% to 10% CV).
 pub const LEAST_BEFORE_STOP: u32 = 5;
 
-/// Decides from the valid runs of one cell in one round whether further ones are needed. The same runs give the same
+/// Decides from the undisturbed runs of one cell in one round whether further ones are needed. The same runs give the same
 /// decision, so that a matrix that is gone on with leaves out what it left out before.
 #[derive(Debug, Clone)]
 pub struct Enough {
@@ -20,17 +20,18 @@ pub struct Enough {
 }
 
 impl Enough {
-    /// No runs yet. The time asked for is a cell's over all rounds, so each round has its share to do.
+    /// No runs yet. Number and time asked for are a cell's over all rounds, so each round has its share to do.
     pub fn new(settings: &RunSettings) -> Self {
+        let rounds = settings.rounds.max(1);
         Self {
             target_ci: settings.target_ci,
-            least: settings.min_repetitions.unwrap_or(0).max(LEAST_BEFORE_STOP),
-            min_measured_ms: settings.min_measured_s * 1e3 / f64::from(settings.rounds.max(1)),
+            least: settings.min_repetitions.unwrap_or(0).div_ceil(rounds).max(LEAST_BEFORE_STOP),
+            min_measured_ms: settings.min_measured_s * 1e3 / f64::from(rounds),
             latencies_ms: Vec::new(),
         }
     }
 
-    /// Takes a run into account, where it is valid.
+    /// Takes a run into account, where it is ok and was not disturbed.
     pub fn extend(&mut self, record: &Record) {
         if self.target_ci.is_some() && record.disturbances.is_empty() {
             self.latencies_ms.extend(record.latency_ms);
@@ -78,12 +79,12 @@ mod tests {
         assert!(!after(&more, &steady[..5]) && after(&more, &steady[..6]));
         let longer = RunSettings { min_measured_s: 0.7, ..settings.clone() };
         assert!(!after(&longer, &steady[..6]) && after(&longer, &steady[..8]));
-        let rounds = RunSettings { rounds: 2, ..longer };
-        assert!(after(&rounds, &steady[..5]), "half of the time in each of two rounds");
+        let rounds = RunSettings { rounds: 2, min_repetitions: Some(10), ..longer };
+        assert!(after(&rounds, &steady[..5]), "half of the number and of the time in each of two rounds");
     }
 
     #[test]
-    fn only_valid_runs_count() {
+    fn only_undisturbed_runs_count() {
         let settings = RunSettings { target_ci: Some(0.02), ..RunSettings::default() };
         let mut enough = Enough::new(&settings);
         let disturbed = Disturbance { kind: DisturbanceKind::Busy, message: "busy".into() };

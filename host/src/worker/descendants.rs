@@ -43,7 +43,7 @@ pub(super) use platform::{adopt_orphans, end_all_of, end_below, end_marked, end_
 mod platform {
     use super::{MARK, known};
     use crate::telemetry::children;
-    use nix::sys::signal::{Signal, kill};
+    use nix::sys::signal::{Signal, kill, killpg};
     use nix::sys::wait::{WaitPidFlag, waitpid};
     use nix::unistd::Pid;
     use std::collections::BTreeSet;
@@ -56,8 +56,11 @@ mod platform {
     /// Longest time for orphans that were killed to be gone.
     const GRACE: Duration = Duration::from_secs(1);
 
-    /// Descendants whose parent ends become children of this process.
+    /// Descendants whose parent ends become children of this process. Those it has by now are not a worker's: they came
+    /// with it, as where a shell has become this program.
     pub(in crate::worker) fn adopt_orphans() {
+        let own = std::process::id();
+        known().extend(children(own));
         // Kernels since 3.4 know it; without it, descendants that left their group stay out of reach.
         let _ = nix::sys::prctl::set_child_subreaper(true);
     }
@@ -65,6 +68,8 @@ mod platform {
     /// Kills the process `pid`, which this process has not reaped, and its descendants.
     pub(in crate::worker) fn end_all_of(pid: u32) {
         kill_trees(&|| vec![pid]);
+        // What a kernel that lists no children did not show.
+        let _ = killpg(id(pid), Signal::SIGKILL);
     }
 
     /// Kills the descendants of the process `pid`, and leaves it alone.
@@ -145,10 +150,11 @@ mod platform {
         children(own).into_iter().filter(foreign).collect()
     }
 
-    /// Whether a child of `host` came from a worker: those that the host starts stay in its own process group.
+    /// Whether a child of `host` came from a worker: those that the host starts stay in its own process group. The first
+    /// process of a container is given everyone's orphans: there the mark alone tells.
     fn is_foreign(pid: u32, host: u32) -> bool {
         let marked = || fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| mark(&env).is_some());
-        stat(pid, 2) != stat(host, 2) || marked()
+        (host != 1 && stat(pid, 2) != stat(host, 2)) || marked()
     }
 
     fn is_marked(pid: u32, scratch: &Path) -> bool {

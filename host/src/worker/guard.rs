@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest time for the guard to clean up after a host that has nothing more to do.
-const FAREWELL: Duration = Duration::from_secs(10);
+const FAREWELL: Duration = Duration::from_secs(2);
 
 static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
 
@@ -91,6 +91,12 @@ impl Guard {
         let mut child = descendants::spawn(&mut CommandWrap::from(command))
             .map_err(|e| io::Error::new(e.kind(), format!("start the guard of its workers: {e}")))?;
         let tell = child.stdin().take();
+        // A guard that someone has stopped is not waited for; what it does not hear, it finds by the mark.
+        #[cfg(unix)]
+        if let Some(tell) = &tell {
+            use nix::fcntl::{FcntlArg, OFlag, fcntl};
+            fcntl(tell, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
         Ok(Self { child, tell, scratch })
     }
 }

@@ -88,6 +88,8 @@ pub struct Candidate {
     pub value: f64,
     /// Ok runs that it is over.
     pub n: u64,
+    /// Those in whose time the machine was not their own.
+    pub disturbed: u64,
     /// Its value over the best's.
     pub ratio_to_best: f64,
     /// Its 95% interval over repetitions; none for memory and for the best itself.

@@ -117,6 +117,7 @@ impl<'a> Question<'a> {
             backend: backend.into(),
             value: value?,
             n: cells.iter().map(|cell| cell.latency_ms.n as u64).sum(),
+            disturbed: cells.iter().map(|cell| cell.disturbed_runs()).sum(),
             ratio_to_best: 1.0,
             ratio_ci95: None,
             p_adjusted: None,

@@ -8,7 +8,7 @@ mod search;
 use image::{Image, Kind};
 use search::System;
 use serde::Serialize;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 /// Libraries that are followed from one file.
@@ -84,12 +84,12 @@ impl Resolver {
 
     /// Breadth first, as the loader does: a name that was found once serves all that ask for it.
     fn follow(&self, first: Visit, found: &mut Dependencies) {
-        let mut seen = HashMap::<String, ()>::new();
+        let mut seen = HashSet::<String>::new();
         let mut queue = VecDeque::from([first]);
         let mut resolved = 0;
         while let Some(visit) = queue.pop_front() {
             for name in &visit.image.needed {
-                if seen.len() >= FOLLOW_LIMIT || seen.insert(name.clone(), ()).is_some() {
+                if seen.len() >= FOLLOW_LIMIT || !seen.insert(name.clone()) {
                     continue;
                 }
                 let file = match self.locate(name, &visit) {

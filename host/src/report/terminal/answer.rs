@@ -37,11 +37,11 @@ pub(super) fn answers(analysis: &Analysis, layout: Layout) -> String {
 fn answer_row(of: &Recommendation, currency: &str) -> [String; 5] {
     let measured = of.candidates.first().map(|best| {
         let value = answer::value(of.use_case, best, currency);
-        format!("{value}, n = {}", best.n)
+        format!("{value}, n = {}", answer::runs(best))
     });
     let next = of.candidates.get(1).map(|other| {
         let ratio = ratio_with_interval(Some(other.ratio_to_best), other.ratio_ci95);
-        format!("{} {ratio}, n = {}", other.backend, other.n)
+        format!("{} {ratio}, n = {}", other.backend, answer::runs(other))
     });
     [
         one_line(&of.model),

@@ -90,6 +90,9 @@ fn legend(analysis: &Analysis) -> String {
     if let Some(baseline) = &analysis.baseline {
         text.push_str(&format!("; vs: throughput over that of {}", one_line(baseline)));
     }
+    if analysis.cells.iter().any(|cell| cell.disturbed_runs() > 0) {
+        text.push_str("; *: with disturbed runs");
+    }
     text.push('\n');
     if resources::any(analysis) {
         text.push_str(resources::LEGEND);
@@ -142,7 +145,8 @@ fn cell_row(scenario: String, cell: &CellSummary, generates: bool) -> Vec<String
         row.push(figure(cell.tpot_ms.mean));
     }
     row.push(ratio(cell.throughput_ratio));
-    row.push(format!("{}/{}", cell.ok, cell.recorded));
+    let disturbed = if cell.disturbed_runs() > 0 { "*" } else { "" };
+    row.push(format!("{}/{}{disturbed}", cell.ok, cell.recorded));
     row
 }
 

@@ -1,9 +1,11 @@
 //! The series of several run folders one after the other, for the folder they are merged into. A row tells its worker and
 //! its time, so a row that is there already is a copy.
 
-use super::read::{next_line, open};
+use super::read::{next_line, open, parse};
 use super::{COLUMNS, GPU_COLUMNS};
+use crate::record::{GpuRow, SeriesRow};
 use crate::store::{GPU, StoreError, TELEMETRY};
+use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,6 +22,7 @@ pub struct JoinedSeries {
 struct Joined {
     name: &'static str,
     columns: &'static str,
+    is_row: fn(&[u8]) -> bool,
     path: PathBuf,
     /// Made with the first row.
     file: Option<BufWriter<File>>,
@@ -29,14 +32,20 @@ struct Joined {
 
 impl JoinedSeries {
     pub(in crate::store) fn new(folder: &Path) -> Self {
-        let joined = |name: &'static str, columns| Joined {
+        let joined = |name: &'static str, columns, is_row| Joined {
             name,
             columns,
+            is_row,
             path: folder.join(name),
             file: None,
             seen: HashSet::new(),
         };
-        Self { files: [joined(TELEMETRY, COLUMNS), joined(GPU, GPU_COLUMNS)] }
+        Self {
+            files: [
+                joined(TELEMETRY, COLUMNS, is_row::<SeriesRow>),
+                joined(GPU, GPU_COLUMNS, is_row::<GpuRow>),
+            ],
+        }
     }
 
     /// Adds what the run folder at `part` has; which of its files were left out, for they have other columns.
@@ -69,6 +78,10 @@ impl JoinedSeries {
     }
 }
 
+fn is_row<T: DeserializeOwned>(line: &[u8]) -> bool {
+    parse::<T>(line).is_some()
+}
+
 impl Joined {
     /// False where the file at `from` has other columns.
     fn add(&mut self, from: &Path) -> Result<bool, StoreError> {
@@ -78,8 +91,8 @@ impl Joined {
             if is_first && line != self.columns.as_bytes() {
                 return Ok(false);
             }
-            // A torn line, or one too long for a row.
-            if !is_first && line.ends_with(b"\n") {
+            // Not a torn line, nor what the report would leave out.
+            if !is_first && line.ends_with(b"\n") && (self.is_row)(&line) {
                 self.append(&line)?;
             }
             is_first = false;

@@ -82,7 +82,7 @@ pub(super) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Re
     Ok(!line.is_empty())
 }
 
-fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+pub(super) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).buffer_capacity(512).from_reader(line);
     reader.deserialize().next()?.ok()
 }

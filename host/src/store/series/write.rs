@@ -138,11 +138,12 @@ fn open(path: &Path, columns: &str) -> io::Result<LineLog<File>> {
     let mut first = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     io::copy(&mut Read::by_ref(&mut file).take(whole.min(columns.len() as u64)), &mut first)?;
+    if whole > 0 && first != columns.as_bytes() {
+        return Err(io::Error::other("an earlier inferhost wrote other columns into it"));
+    }
     let mut log = LineLog::new(file, whole)?;
     if whole == 0 {
         log.append_unsynced(columns.as_bytes())?;
-    } else if first != columns.as_bytes() {
-        return Err(io::Error::other("an earlier inferhost wrote other columns into it"));
     }
     Ok(log)
 }
@@ -223,10 +224,10 @@ mod tests {
         assert!(note.contains(TELEMETRY) && note.contains("the runs are whole"), "{note}");
         assert!(folder.path().join(GPU).exists(), "the other file goes on");
         let other = tempfile::tempdir().unwrap();
-        fs::write(other.path().join(TELEMETRY), "time,watts\n1,2\n").unwrap();
+        fs::write(other.path().join(TELEMETRY), "time,watts\n1,2").unwrap();
         let note = write(other.path(), 1, &[]).note().unwrap();
         assert!(note.contains("other columns"), "{note}");
-        assert_eq!(fs::read_to_string(other.path().join(TELEMETRY)).unwrap(), "time,watts\n1,2\n");
+        assert_eq!(fs::read_to_string(other.path().join(TELEMETRY)).unwrap(), "time,watts\n1,2");
     }
 
     /// A device that is always full.
