@@ -150,7 +150,7 @@ fn a_runtime_library_that_is_not_there_is_named_with_the_variable_that_hides_it(
 fn files_that_are_no_plugins_are_lines_of_the_report() {
     let host = Host::new();
     let whole = std::fs::read(built(&library("candle"))).unwrap();
-    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/fixtures/debug/examples");
+    let other = Path::new(env!("CARGO_BIN_EXE_inferhost")).with_file_name("../fixtures/debug/examples");
     std::fs::write(host.path(&library("garbage")), "no library at all").unwrap();
     std::fs::write(host.path(&library("empty")), "").unwrap();
     std::fs::write(host.path(&library("cut")), &whole[..whole.len() / 8]).unwrap();

@@ -66,6 +66,16 @@ impl AppError {
         }
     }
 
+    /// What this very program said last in another process, which ended with `exit_code`.
+    pub fn again(exit_code: i32, said: &str) -> Self {
+        let last = said.lines().rev().find_map(|line| line.strip_prefix("inferhost: "));
+        let documented = (exit_code::FAILED..=exit_code::BACKEND_FAILED).contains(&exit_code);
+        match last.filter(|_| documented) {
+            Some(last) => Self { exit_code, message: line(&last) },
+            None => Self::backend(format!("the plugin ended the process with code {exit_code}")),
+        }
+    }
+
     /// [`exit_code::BACKEND_FAILED`].
     pub fn backend(message: impl Display) -> Self {
         Self { exit_code: exit_code::BACKEND_FAILED, message: line(&message) }

@@ -51,6 +51,7 @@ pub mod doctor;
 pub mod cli;
 pub mod commands;
 pub mod error;
+pub mod input;
 pub mod output;
 pub mod progress;
 

@@ -9,10 +9,13 @@
 //! - `memory`, `disk`: limits of the system
 //! - `host`: signals, terminals and limits of the host itself; the host killed over and over
 //! - `folder`: what happens to files meanwhile: the run folder, logs, the cache, a plugin
+//! - `commands`: the commands beside `run`, and what holds them up
 //! - `soak`: all kinds at once, again and again
 
 mod reported;
 
+#[cfg(target_os = "linux")]
+mod commands;
 #[cfg(target_os = "linux")]
 mod disk;
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! The corpus file: a text, or token ids.
 
 use crate::config::AccuracySettings;
+use crate::input;
 use crate::model::ModelError;
 use std::path::{Path, PathBuf};
 
@@ -59,11 +60,8 @@ impl Source {
 
 fn text(path: &Path) -> Result<String, DatasetError> {
     let unreadable = |reason: String| DatasetError::Unreadable { key: "text", path: path.into(), reason };
-    let bytes = std::fs::read(path).map_err(|e| unreadable(format!("{e}; give a UTF-8 text file")))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        unreadable(format!("byte {at} is not UTF-8; give a UTF-8 text file"))
-    })?;
+    let text =
+        input::text(path, input::CORPUS).map_err(|e| unreadable(format!("{e}; give a UTF-8 text file")))?;
     if text.trim().is_empty() {
         return Err(unreadable("it is empty; give a text".into()));
     }
@@ -73,7 +71,7 @@ fn text(path: &Path) -> Result<String, DatasetError> {
 fn listed(path: &Path) -> Result<Vec<Vec<u32>>, DatasetError> {
     let unreadable = |reason: String| DatasetError::Unreadable { key: "tokens", path: path.into(), reason };
     let wanted = "give [ids] or [[ids], ...]";
-    let text = std::fs::read_to_string(path).map_err(|e| unreadable(format!("{e}; {wanted}")))?;
+    let text = input::text(path, input::TOKENS).map_err(|e| unreadable(format!("{e}; {wanted}")))?;
     let rows: Vec<Vec<u32>> =
         if text.trim_start().strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('[')) {
             serde_json::from_str(&text)

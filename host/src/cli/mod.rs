@@ -50,6 +50,8 @@ pub enum Command {
     /// Run a run folder's matrix again from its manifest, and say whether cells and outputs are the same
     #[command(
         after_help = "Example:\n  inferhost rerun runs/first --out runs/again && inferhost compare runs/first runs/again\n\n\
+        A folder from elsewhere may name plugins, libraries and environment variables, which then run with your rights: those \
+        it names are told before anything is run.\n\n\
         Exit codes: as run; that outputs differ is said, and no failure."
     )]
     Rerun(RerunArgs),
@@ -274,6 +276,12 @@ pub struct ConformanceArgs {
     /// Largest difference of a logit and of a log-probability from float64
     #[arg(long, value_name = "X", default_value_t = 2e-5)]
     pub tolerance: f64,
+    /// Longest time for the suite, which runs in a process of its own, in seconds
+    #[arg(long, value_name = "S", default_value_t = 1800.0)]
+    pub deadline_s: f64,
+    /// Run the suite in this process and write what it found to a file (given by the host itself)
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub report_to: Option<PathBuf>,
 }
 
 /// Of `worker`.

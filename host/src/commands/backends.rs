@@ -8,6 +8,7 @@ use crate::plugins::{PluginFile, PluginFolders};
 use crate::run::{Starter, describe};
 use crate::text;
 use crate::worker::Lost;
+use crate::worker::temporary_folder;
 use inferhost_plugin_api::Description;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ struct Listed {
 pub(super) fn execute(args: &BackendsArgs) -> Result<(), AppError> {
     let folders = args.plugins.open().map_err(AppError::bad_input)?;
     interrupt::install().map_err(AppError::failed)?;
-    let logs = tempfile::tempdir().map_err(AppError::failed)?;
+    let logs = temporary_folder().map_err(AppError::failed)?;
     let starter = Starter::new(logs.path()).map_err(AppError::failed)?;
     let listed: Vec<Listed> =
         folders.list().into_iter().map(|file| look_at(&folders, file, &starter)).collect::<Result<_, _>>()?;
@@ -45,6 +46,9 @@ pub(super) fn execute(args: &BackendsArgs) -> Result<(), AppError> {
 fn look_at(folders: &PluginFolders, file: PluginFile, starter: &Starter) -> Result<Listed, AppError> {
     if let Err(refused) = folders.admit(file.clone()) {
         return Ok(listed(&file, None, Some(refused.to_string())));
+    }
+    if !file.path.is_file() {
+        return Ok(listed(&file, None, Some(format!("{} is no regular file", file.path.display()))));
     }
     let worker = starter.start(&file.name, &BTreeMap::new()).map_err(AppError::failed)?;
     let described = worker.and_then(|mut worker| describe(worker.as_mut(), &file, "{}", DEADLINE));

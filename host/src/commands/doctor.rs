@@ -6,12 +6,9 @@ use crate::error::AppError;
 use crate::interrupt;
 use crate::output::{print, print_json};
 use crate::plugins::{PluginFolders, Trust};
-use std::time::Duration;
 
 pub(super) fn execute(args: &DoctorArgs) -> Result<(), AppError> {
-    let deadline = Duration::try_from_secs_f64(args.deadline_s).map_err(|_| {
-        AppError::bad_input(format!("--deadline-s {} is no number of seconds", args.deadline_s))
-    })?;
+    let deadline = super::deadline(args.deadline_s)?;
     // Where it cannot be taken over, Ctrl-C ends the program at once, as anywhere else.
     let _ = interrupt::install();
     // The known model is tiny, and where no thread can be started none is needed.

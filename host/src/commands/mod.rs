@@ -21,6 +21,7 @@ mod target;
 
 use crate::cli::{Cli, Command};
 use crate::error::AppError;
+use std::time::Duration;
 
 /// Does what was asked.
 ///
@@ -52,4 +53,10 @@ pub fn execute(cli: Cli) -> Result<(), AppError> {
             Ok(())
         }
     }
+}
+
+/// What `--deadline-s` says.
+fn deadline(seconds: f64) -> Result<Duration, AppError> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| AppError::bad_input(format!("--deadline-s {seconds} is no number of seconds")))
 }

@@ -4,6 +4,7 @@ use super::chosen::Chosen;
 use crate::cli::{CallArgs, GenerateArgs};
 use crate::config::Sampling;
 use crate::error::AppError;
+use crate::input;
 use crate::interrupt;
 use crate::model::{self, ResolvedModel};
 use crate::output::{self, print, print_json, print_part};
@@ -12,6 +13,7 @@ use crate::run::{Starter, describe, open_request};
 use crate::text;
 use crate::worker::protocol::{Failure, GenerateSettings, Output, Reply, Request, RunRequest, RunResult};
 use crate::worker::{Lost, StepListener, Worker};
+use crate::worker::{WorkerScratch, temporary_folder};
 use inferhost_plugin_api::{Positions, Rows};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -100,7 +102,7 @@ struct Call {
     request: RunRequest,
     deadline: Duration,
     /// Where the worker's log is, as long as it lives.
-    _logs: tempfile::TempDir,
+    _logs: WorkerScratch,
 }
 
 impl Call {
@@ -110,9 +112,7 @@ impl Call {
         mode: Mode,
         generate: impl FnOnce(&ResolvedModel) -> GenerateSettings,
     ) -> Result<Self, AppError> {
-        let deadline = Duration::try_from_secs_f64(args.deadline_s).map_err(|_| {
-            AppError::bad_input(format!("--deadline-s {} is no number of seconds", args.deadline_s))
-        })?;
+        let deadline = super::deadline(args.deadline_s)?;
         let chosen = Chosen::new(&args.backend)?;
         let cache = model::cache::cache_dir();
         let model = model::resolve(&args.model, &cache).map_err(AppError::bad_input)?;
@@ -127,7 +127,7 @@ impl Call {
             stream: false,
         };
         interrupt::install().map_err(AppError::failed)?;
-        let logs = tempfile::tempdir().map_err(AppError::failed)?;
+        let logs = temporary_folder().map_err(AppError::failed)?;
         let starter = Starter::new(logs.path()).map_err(AppError::failed)?;
         let starter = Starter { isolation: args.isolation, ..starter };
         let worker = starter.start("worker", &BTreeMap::new()).map_err(AppError::failed)?;
@@ -191,7 +191,7 @@ fn rows(args: &CallArgs, model: &ResolvedModel) -> Result<Rows, AppError> {
             path.display()
         ))
     };
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let text = input::text(path, input::TOKENS).map_err(|e| wrong(e.to_string()))?;
     let rows: Vec<Vec<u32>> = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
     Ok(Rows::new(&rows))
 }

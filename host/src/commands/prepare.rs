@@ -10,6 +10,7 @@ use crate::plugins::FindError;
 use crate::prepare::artifact::{Artifact, ArtifactInfo, Dialect};
 use crate::prepare::{PrepareError, Prepared, prepare};
 use crate::run::{Agreement, Checker, PluginObserver, Starter};
+use crate::worker::temporary_folder;
 use inferhost_plugin_api::ModelForm;
 use serde::Serialize;
 use std::fs;
@@ -28,7 +29,7 @@ pub(super) fn execute(args: &PrepareArgs) -> Result<(), AppError> {
     let folders = args.plugins.open().map_err(AppError::bad_input)?;
     let out = args.out.as_deref().map(free_place).transpose()?;
     interrupt::install().map_err(AppError::failed)?;
-    let logs = tempfile::tempdir().map_err(AppError::failed)?;
+    let logs = temporary_folder().map_err(AppError::failed)?;
     let starter = Starter::new(logs.path()).map_err(AppError::failed)?;
     let cache = model::cache::cache_dir();
     let model = model::resolve(&args.model, &cache).map_err(AppError::bad_input)?;

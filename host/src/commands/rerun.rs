@@ -2,11 +2,12 @@
 
 use super::run::Job;
 use crate::cli::RerunArgs;
-use crate::config;
+use crate::config::{self, Backend};
 use crate::error::AppError;
 use crate::manifest::{Manifest, ShardEntry};
-use crate::output::{print, print_json};
+use crate::output::{note, print, print_json};
 use crate::plan::Shard;
+use crate::plugins::is_path;
 use crate::record::Record;
 use crate::report::{self, Layout};
 use crate::store::{read_manifest, stream_records};
@@ -24,6 +25,7 @@ pub(super) fn execute(args: &RerunArgs) -> Result<(), AppError> {
         ))
     })?;
     let before = Outputs::read(&args.run_dir)?;
+    config.backends.iter().filter_map(chosen_by_folder).for_each(|line| note(&line));
     let job = Job {
         config: &config,
         out: args.out.as_deref(),
@@ -51,6 +53,17 @@ pub(super) fn execute(args: &RerunArgs) -> Result<(), AppError> {
         ))?;
     }
     done.any_ok()
+}
+
+/// What a folder that may come from elsewhere makes this machine load.
+fn chosen_by_folder(backend: &Backend) -> Option<String> {
+    let plugin = is_path(&backend.plugin).then(|| format!("loads {}", backend.plugin));
+    let names: Vec<&str> = backend.env.keys().map(String::as_str).collect();
+    let env = (!names.is_empty()).then(|| format!("sets {}", names.join(", ")));
+    let library = backend.options.get("library").map(|library| format!("has the library {library}"));
+    let chosen: Vec<String> = [plugin, env, library].into_iter().flatten().collect();
+    let name = &backend.name;
+    (!chosen.is_empty()).then(|| one_line(&format!("note: as the folder says, {name} {}", chosen.join(", "))))
 }
 
 fn shard(origin: &Manifest) -> Result<Option<Shard>, AppError> {

@@ -16,6 +16,7 @@ pub(crate) use error::nearest;
 pub use file::{Backend, Model, Positions, RunSettings, Sampling, Scenario};
 pub use report::ReportSettings;
 
+use crate::input;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -49,7 +50,7 @@ pub struct Config {
 /// # Errors
 /// One line that names the file, the line, the key and what would be right.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let text = std::fs::read_to_string(path)
+    let text = input::text(path, input::CONFIG)
         .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
     let written = file::parse(&text, path)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -23,13 +23,13 @@ pub use text::terminal;
 
 use crate::plugins::{FindError, OWN, PluginFile, PluginFolders};
 use crate::run::Starter;
+use crate::worker::{WorkerScratch, temporary_folder};
 use conversation::Speaker;
 use inferhost_plugin_api::INTERFACE_VERSION;
 use library::Resolver;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
-use tempfile::TempDir;
 
 /// The version of [`Report`]: raised where a field is taken away or comes to mean something else.
 pub const SCHEMA: u32 = 1;
@@ -79,9 +79,9 @@ pub fn examine(subject: &Subject<'_>) -> Result<Report, Interrupted> {
     let resolver = Resolver::new();
     let mut checks = vec![plugin_folders(subject)];
     checks.extend(machine::checks(&resolver));
-    let scratch = tempfile::tempdir();
+    let scratch = temporary_folder();
     let folder =
-        scratch.as_ref().map(TempDir::path).map_err(|error| format!("no folder for its log: {error}"));
+        scratch.as_ref().map(WorkerScratch::path).map_err(|error| format!("no folder for its log: {error}"));
     let starter = folder.clone().and_then(|folder| Starter::new(folder).map_err(|error| error.to_string()));
     let speaker = match (&starter, folder) {
         (Ok(starter), Ok(scratch)) => Ok(Speaker { starter, scratch, deadline: subject.deadline }),
@@ -96,6 +96,9 @@ pub fn examine(subject: &Subject<'_>) -> Result<Report, Interrupted> {
             Ok(file) => {
                 let admitted =
                     subject.folders.admit(file.clone()).map_err(|_| "its file is refused".to_string());
+                // One that waits for a pipe's other end would wait for the whole deadline.
+                let opens = file.path.is_file() || file.path.is_dir();
+                let admitted = if opens { admitted } else { Err("it is no regular file".into()) };
                 let speaker = admitted.and_then(|_| speaker.as_ref().map_err(Clone::clone));
                 plugin::examine(&file, speaker.as_ref().map(|s| *s).map_err(String::as_str), &resolver)?
             }

@@ -170,7 +170,11 @@ impl PluginFolders {
         let all = self.list();
         let names: Vec<String> = all.iter().map(|p| p.name.clone()).collect();
         let found = all.into_iter().find(|p| p.name == name_or_path);
-        found.ok_or_else(|| self.not_found(name_or_path, &names))
+        match found {
+            Some(plugin) if !plugin.path.is_file() => Err(FindError::NoFile(plugin.path)),
+            Some(plugin) => Ok(plugin),
+            None => Err(self.not_found(name_or_path, &names)),
+        }
     }
 
     fn not_found(&self, name: &str, found: &[String]) -> FindError {

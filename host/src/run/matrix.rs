@@ -7,11 +7,11 @@ use super::recording::{Place, record};
 use super::{Event, Setup, Starter};
 use crate::config::Config;
 use crate::interrupt;
-use crate::plan::{Group, Plan};
+use crate::plan::{Group, Plan, Run};
 use crate::record::Record;
 use crate::store::StoreError;
 use crate::validity::Enough;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What stops a matrix before its end. The records made so far are kept.
 #[derive(Debug, thiserror::Error)]
@@ -54,12 +54,34 @@ impl Matrix<'_> {
         let done: HashMap<RunKey, &Record> =
             recorded.iter().map(|record| (RunKey::of(record), record)).collect();
         ledger.recount_spared();
+        if let Some(note) = self.strangers(recorded) {
+            events(Event::Note(note));
+        }
         events(Event::Started { planned: self.plan.runs(), recorded: done.len() as u64 });
         let result =
             self.plan.groups.iter().try_for_each(|group| self.run_group(group, &done, ledger, events));
         let closed = ledger.close(result.is_ok().then(now));
         // What stopped the matrix is likely why the manifest cannot be written either.
         result.and(closed.map_err(RunError::from))
+    }
+
+    /// Records beyond what the plan asks for: a file that was edited, or merged rounds and imports.
+    fn strangers(&self, recorded: &[Record]) -> Option<String> {
+        let planned: HashSet<RunKey> = self.plan.groups.iter().flat_map(|group| self.keys(group)).collect();
+        let mut seen = HashSet::new();
+        let is_strange = |record: &&Record| {
+            let key = RunKey::of(record);
+            record.imported.is_none() && (!planned.contains(&key) || !seen.insert(key))
+        };
+        let strange = recorded.iter().filter(is_strange).count();
+        (strange > 0).then(|| {
+            format!("{strange} records are of runs that this plan does not ask for, or repeat another; they stay where they are")
+        })
+    }
+
+    fn keys(&self, group: &Group) -> impl Iterator<Item = RunKey> {
+        let key = |run: &Run| RunKey(self.plan.cells[run.cell].id.0.clone(), group.round, run.repetition);
+        group.runs.iter().map(key)
     }
 
     fn run_group(

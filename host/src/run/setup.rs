@@ -5,6 +5,7 @@
 use super::backend::{locate, ready_backend};
 use super::{Event, PluginObserver, Starter};
 use crate::config::{self, Config};
+use crate::input;
 use crate::interrupt;
 use crate::model::{self, ModelError, ResolvedModel};
 use crate::plugins::{FindError, HashedFile, PluginFile, PluginFolders};
@@ -196,7 +197,7 @@ fn ready_model(model: &config::Model, config: &Config, cache: &Path) -> Result<R
             )
         }
         Some(path) => {
-            let text = std::fs::read_to_string(path)
+            let text = input::text(path, input::CORPUS)
                 .map_err(|e| SetupError::PromptText(format!("cannot read {}: {e}", path.display())))?;
             let tokens = resolved.load_tokenizer().and_then(|t| t.encode(&text)).map_err(wrong)?;
             let longest = config.scenarios.iter().map(|s| s.prompt_tokens).max().unwrap_or(0);

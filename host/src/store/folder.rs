@@ -158,9 +158,8 @@ pub(super) fn manifest_text(manifest: &Manifest, path: &Path) -> Result<Vec<u8>,
 fn line_log(path: &Path) -> Result<LineLog<File>, StoreError> {
     let file = OpenOptions::new()
         .read(true)
-        .write(true)
+        .append(true)
         .create(true)
-        .truncate(false)
         .open(path)
         .map_err(StoreError::io("open", path))?;
     let bytes = fs::read(path).map_err(StoreError::io("read", path))?;

@@ -5,8 +5,11 @@ use super::descendants;
 use super::engine::Engine;
 use super::protocol::{FromWorker, Request, Sent};
 use crate::platform;
+use ipc_channel::IpcError;
 use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
+use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 /// Serves the host that listens at `server` until it hangs up.
 ///
@@ -36,9 +39,18 @@ pub fn serve(server: &str, memory_limit_mb: Option<u64>) -> std::io::Result<()> 
 fn watch(incoming: IpcReceiver<Request>) -> Receiver<Request> {
     let (forward, requests) = channel();
     std::thread::spawn(move || {
-        while let Ok(request) = incoming.recv() {
-            if forward.send(request).is_err() {
-                return;
+        loop {
+            match incoming.recv() {
+                Ok(request) => {
+                    if forward.send(request).is_err() {
+                        return;
+                    }
+                }
+                // A plugin has changed the channel's mode: the host is still there.
+                Err(IpcError::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(_) => break,
             }
         }
         descendants::end_below(std::process::id());

@@ -79,6 +79,12 @@ fn last_line(tail: &str) -> Option<String> {
     Some(text::clipped(line, 200))
 }
 
+/// How many processes the kernel has killed for want of memory since boot; none where it does not say.
+pub(super) fn oom_kills() -> Option<u64> {
+    let counters = std::fs::read_to_string("/proc/vmstat").ok()?;
+    counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
 #[cfg(unix)]
 fn signal_of(status: ExitStatus) -> Option<i32> {
     std::os::unix::process::ExitStatusExt::signal(&status)

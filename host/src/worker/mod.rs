@@ -4,6 +4,7 @@
 //! host for debugging. [`guard`] is the process that cleans up after a host, `descendants` what a plugin may have
 //! started, `scratch` where it may have written.
 
+mod apart;
 pub mod child;
 mod collected;
 mod computed;
@@ -20,10 +21,12 @@ mod process;
 pub mod protocol;
 mod scratch;
 
+pub use apart::{Ended, run_apart, temporary_folder};
 pub use evaluate::SharedLogits;
 pub use inline::InlineWorker;
 pub use lost::Lost;
 pub use process::{ProcessWorker, WorkerSettings};
+pub use scratch::WorkerScratch;
 
 use protocol::{Reply, Request};
 use std::time::Duration;

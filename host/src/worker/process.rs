@@ -12,16 +12,16 @@ use crate::telemetry::{Instruments, Sampler, Series};
 use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender};
 use process_wrap::std::{ChildWrapper, CommandWrap};
 use std::collections::BTreeMap;
-use std::fs;
+use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// How often a silent worker is looked at.
-const WATCH: Duration = Duration::from_millis(50);
+pub(super) const WATCH: Duration = Duration::from_millis(50);
 /// Longest time for the bare process to come up, before any plugin is loaded.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 /// Longest time for a process whose connection closed to end by itself; how one ended that was ending is known anyway.
@@ -64,7 +64,11 @@ impl ProcessWorker {
     /// a worker that ended before it was ready.
     pub fn start(settings: &WorkerSettings) -> io::Result<Result<Self, Lost>> {
         let (server, name) = IpcOneShotServer::<Sent>::new()?;
-        let mut process = Process::spawn(settings, &name)?;
+        let mut args: Vec<OsString> = vec!["worker".into(), name.clone().into()];
+        if let Some(limit) = settings.memory_limit_mb {
+            args.extend(["--memory-limit-mb".into(), limit.to_string().into()]);
+        }
+        let mut process = Process::spawn(&settings.program, &args, &settings.env, &settings.log)?;
         Ok(match process.connect(server, &name)? {
             Ok((requests, replies)) => {
                 let pid = process.child.id();
@@ -153,7 +157,7 @@ impl Worker for ProcessWorker {
 }
 
 /// A child process and what it prints; dropped, it is ended with everything it started.
-struct Process {
+pub(super) struct Process {
     child: Box<dyn ChildWrapper>,
     status: Option<ExitStatus>,
     output: OutputLog,
@@ -165,17 +169,19 @@ struct Process {
 type Ends = (IpcSender<Request>, IpcReceiver<Sent>);
 
 impl Process {
-    fn spawn(settings: &WorkerSettings, server: &str) -> io::Result<Self> {
-        let oom_kills = oom_kills();
-        let log = output_log::create(&settings.log)?;
-        let (scratch, mark) = guard::scratch(&settings.program)?;
+    pub(super) fn spawn(
+        program: &Path,
+        args: &[OsString],
+        env: &BTreeMap<String, String>,
+        log: &Path,
+    ) -> io::Result<Self> {
+        let oom_kills = lost::oom_kills();
+        let log = output_log::create(log)?;
+        let (scratch, mark) = guard::scratch(program)?;
         let (output, input) = io::pipe()?;
-        let mut command = Command::new(&settings.program);
-        command.arg("worker").arg(server).envs(scratch.env()).envs(&settings.env);
+        let mut command = Command::new(program);
+        command.args(args).envs(scratch.env()).envs(env);
         command.env(descendants::MARK, mark);
-        if let Some(limit) = settings.memory_limit_mb {
-            command.arg("--memory-limit-mb").arg(limit.to_string());
-        }
         command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -236,8 +242,17 @@ impl Process {
         self.status
     }
 
+    /// None where a signal ended it.
+    pub(super) fn exit_code(&mut self) -> Option<i32> {
+        self.status()?.code()
+    }
+
+    pub(super) fn last_lines(&self) -> String {
+        self.output.last_lines()
+    }
+
     /// What the end of the process means for the run it held.
-    fn lost(&mut self, stage: Stage) -> Lost {
+    pub(super) fn lost(&mut self, stage: Stage) -> Lost {
         let by_itself = self.wait_for_end(END_GRACE).is_some();
         self.end();
         // One that was ending already is not the worse for having been killed.
@@ -252,11 +267,11 @@ impl Process {
         if interrupt::requested() {
             return Lost::Interrupted;
         }
-        let killed = matches!((self.oom_kills, oom_kills()), (Some(before), Some(now)) if now > before);
+        let killed = matches!((self.oom_kills, lost::oom_kills()), (Some(before), Some(now)) if now > before);
         Lost::Degraded(lost::degraded(stage, status, killed, &self.output.last_lines()))
     }
 
-    fn timed_out(&mut self, stage: Stage, deadline: Duration) -> Lost {
+    pub(super) fn timed_out(&mut self, stage: Stage, deadline: Duration) -> Lost {
         self.end();
         Lost::Degraded(lost::timeout(stage, deadline, &self.output.last_lines()))
     }
@@ -276,7 +291,7 @@ impl Process {
     }
 
     /// The exit status, waited for `grace` at most.
-    fn wait_for_end(&mut self, grace: Duration) -> Option<ExitStatus> {
+    pub(super) fn wait_for_end(&mut self, grace: Duration) -> Option<ExitStatus> {
         let start = Instant::now();
         loop {
             let status = self.status();
@@ -292,10 +307,4 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// How many processes the kernel has killed for want of memory since boot; none where it does not say.
-fn oom_kills() -> Option<u64> {
-    let counters = fs::read_to_string("/proc/vmstat").ok()?;
-    counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }

@@ -70,11 +70,16 @@ impl Drop for HostScratch {
 
 /// The folder of one worker; removed when this is dropped.
 #[derive(Debug)]
-pub(super) struct WorkerScratch {
+pub struct WorkerScratch {
     path: PathBuf,
 }
 
 impl WorkerScratch {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What tells the worker, and the libraries in it, to use the folder.
     pub(super) fn env(&self) -> [(&'static str, &Path); 3] {
         ["TMPDIR", "TMP", "TEMP"].map(|name| (name, self.path.as_path()))

@@ -133,7 +133,7 @@ impl Table {
 
 /// The file at `path` after its last whole line, which is that of its columns where it is new.
 fn open(path: &Path, columns: &str) -> io::Result<LineLog<File>> {
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     let whole = whole_lines(&mut file)?;
     let mut first = Vec::new();
     file.seek(SeekFrom::Start(0))?;
