@@ -4,12 +4,14 @@ mod artifacts;
 mod compare;
 mod doctor;
 mod folders;
+mod hidden;
 mod plugins;
 
 pub use artifacts::{ArtifactsAction, ArtifactsArgs, PrepareArgs};
 pub use compare::CompareArgs;
 pub use doctor::DoctorArgs;
 pub use folders::{ImportArgs, MergeArgs, RerunArgs, RunArgs};
+pub use hidden::{GuardArgs, WorkerArgs};
 pub use plugins::PluginDirs;
 
 use crate::run::Isolation;
@@ -282,21 +284,4 @@ pub struct ConformanceArgs {
     /// Run the suite in this process and write what it found to a file (given by the host itself)
     #[arg(long, value_name = "FILE", hide = true)]
     pub report_to: Option<PathBuf>,
-}
-
-/// Of `worker`.
-#[derive(Debug, Args)]
-pub struct WorkerArgs {
-    /// Where the host listens
-    pub server: String,
-    /// Most memory to allocate, MiB
-    #[arg(long)]
-    pub memory_limit_mb: Option<u64>,
-}
-
-/// Of `guard`.
-#[derive(Debug, Args)]
-pub struct GuardArgs {
-    /// The host's temporary folder
-    pub scratch: PathBuf,
 }

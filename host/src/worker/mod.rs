@@ -20,13 +20,15 @@ mod output_log;
 mod process;
 pub mod protocol;
 mod scratch;
+mod settings;
 
 pub use apart::{Ended, run_apart, temporary_folder};
 pub use evaluate::SharedLogits;
 pub use inline::InlineWorker;
 pub use lost::Lost;
-pub use process::{ProcessWorker, WorkerSettings};
+pub use process::ProcessWorker;
 pub use scratch::WorkerScratch;
+pub use settings::WorkerSettings;
 
 use protocol::{Reply, Request};
 use std::time::Duration;

@@ -4,17 +4,18 @@ use super::connection::{Connection, Heard};
 use super::output_log::{self, OutputLog};
 use super::protocol::{FromWorker, Reply, Request, Sent};
 use super::scratch::WorkerScratch;
+use super::settings::WorkerSettings;
 use super::{Lost, StepListener, Worker, descendants, guard, lost};
 use crate::interrupt;
 use crate::platform::caught;
 use crate::record::Stage;
-use crate::telemetry::{Instruments, Sampler, Series};
+use crate::telemetry::Sampler;
 use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender};
 use process_wrap::std::{ChildWrapper, CommandWrap};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -30,23 +31,6 @@ const END_GRACE: Duration = Duration::from_millis(10);
 const KILL_GRACE: Duration = Duration::from_secs(5);
 /// Longest time between a request to terminate that reaches the worker and the one that reaches the host.
 const INTERRUPT_GRACE: Duration = Duration::from_millis(50);
-
-/// How to start a worker.
-#[derive(Debug, Clone)]
-pub struct WorkerSettings {
-    /// The program; itself, as a rule.
-    pub program: PathBuf,
-    /// Environment variables on top of the host's.
-    pub env: BTreeMap<String, String>,
-    /// Where its output goes.
-    pub log: PathBuf,
-    /// Most memory it may allocate, MiB.
-    pub memory_limit_mb: Option<u64>,
-    /// What is read beside it while it works.
-    pub instruments: Arc<Instruments>,
-    /// Where what it uses over time is written.
-    pub series: Option<Series>,
-}
 
 /// A worker in a process of its own.
 pub struct ProcessWorker {
