@@ -216,10 +216,9 @@ fn a_series_goes_on_after_a_host_was_killed() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_costs_the_series_and_not_the_run() {
+fn a_series_that_cannot_be_written_costs_no_run() {
     let host = Host::new();
-    std::fs::create_dir(host.path("out")).unwrap();
-    std::os::unix::fs::symlink("/dev/full", host.path("out/telemetry.csv")).unwrap();
+    std::fs::create_dir_all(host.path("out/telemetry.csv")).unwrap();
     let (ended, records) = host.matrix(&config(&format!("{ONE_PREFILL}\nwarmups = 0"), &slow(1_000)));
     let notes =
         ended.succeeds().stderr.lines().filter(|line| line.contains("telemetry.csv ends early")).count();
