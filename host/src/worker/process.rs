@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// How often a silent worker is looked at.
 pub(super) const WATCH: Duration = Duration::from_millis(50);
+/// Longest time for a message of a worker that has ended to be heard: children of its may hold the channel open.
+const LAST_REPLY: Duration = Duration::from_millis(20);
 /// Longest time for the bare process to come up, before any plugin is loaded.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 /// Longest time for a process whose connection closed to end by itself; how one ended that was ending is known anyway.
@@ -92,7 +94,7 @@ impl ProcessWorker {
 
     /// The reply that a worker sent before it ended, if it did.
     fn last_reply(&mut self, step: &mut StepListener<'_>) -> Option<Reply> {
-        while let Heard::Message(message) = self.connection.hear(WATCH) {
+        while let Heard::Message(message) = self.connection.hear(LAST_REPLY) {
             if let Some(reply) = self.take(message, step) {
                 return Some(reply);
             }
