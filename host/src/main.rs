@@ -13,7 +13,7 @@ fn main() {
     let ended = parse().and_then(commands::execute);
     guard::dismiss();
     if let Err(error) = ended {
-        output::note(&format!("inferhost: {}", error.message));
+        output::say(&format!("inferhost: {}", error.message));
         std::process::exit(error.exit_code);
     }
 }

@@ -1,7 +1,7 @@
 //! Standard output, written so that a closed pipe ends the program quietly.
 
 use crate::error::AppError;
-use crate::text::printable;
+use crate::text::{one_line, printable};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// Prints `text` and a line break, without what a terminal would obey.
@@ -13,8 +13,13 @@ pub fn print(text: &str) -> Result<(), AppError> {
 }
 
 /// Says `what` on standard error, where it is no error that it cannot be said.
-pub fn note(what: &str) {
+pub fn say(what: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(what));
+}
+
+/// Says on standard error, on one line, something the user should know.
+pub fn note(what: &str) {
+    say(&format!("note: {}", one_line(what)));
 }
 
 fn write(text: &str) -> Result<(), AppError> {

@@ -80,6 +80,6 @@ fn one_line_panics(line: impl Fn(&str, &str) -> String + Send + Sync + 'static) 
         }
         let text = one_line(info.payload_as_str().unwrap_or("no message"));
         let place = info.location().map_or(String::new(), |at| format!(" at {}:{}", at.file(), at.line()));
-        output::note(&line(&place, &text));
+        output::say(&line(&place, &text));
     }));
 }

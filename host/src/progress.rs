@@ -172,7 +172,7 @@ impl Default for Progress {
 }
 
 fn line(text: &str) {
-    output::note(&text::one_line(text));
+    output::say(&text::one_line(text));
 }
 
 fn spinner() -> ProgressStyle {

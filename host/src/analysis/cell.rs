@@ -1,6 +1,6 @@
 //! One cell's runs in figures. The definitions are those of the table of metrics in the README.
 
-use super::flag::{Flag, flags, measured_s};
+use super::flag::{Flag, flags};
 use super::group::{Call, Group, Scenario};
 use super::rate::Rate;
 use super::resources::Resources;
@@ -71,9 +71,6 @@ pub struct CellSummary {
     pub accuracy: Option<Verdict>,
     /// Where its records come from, if another program measured them.
     pub imported: Option<Imported>,
-    /// Whether its ok runs are as many, and took as long, as is asked for.
-    #[serde(skip)]
-    pub has_enough_runs: bool,
     /// The runs one by one, evenly thinned where there are more than 200.
     #[serde(skip)]
     pub points: Vec<Point>,
@@ -120,7 +117,6 @@ impl CellSummary {
             degraded: degraded(group),
             degraded_rate: Rate::of((group.runs.len() - ok.len()) as u64, group.runs.len() as u64),
             flags: flags(&ok, &latency_ms, least),
-            has_enough_runs: latency_ms.n >= least.runs && measured_s(&latency_ms) >= least.measured_s,
             outlier_lines: outlier_lines(&ok),
             latency_ms,
             throughput_tok_s: over(|run| run.throughput_tok_s),
@@ -156,9 +152,15 @@ impl CellSummary {
         tool(self) == tool(other)
     }
 
+    /// Whether its ok runs are as many, and took as long, as is asked for.
+    pub(super) fn has_enough_runs(&self) -> bool {
+        let is_short = |flag: &Flag| matches!(flag, Flag::TooFewRuns { .. } | Flag::TooLittleTime { .. });
+        !self.flags.iter().any(is_short)
+    }
+
     /// Whether its figures are enough for a claim.
     pub(super) fn is_enough(&self) -> bool {
-        self.imported.is_none() && self.has_enough_runs
+        self.imported.is_none() && self.has_enough_runs()
     }
 
     /// Whether both are of one table.

@@ -127,9 +127,6 @@ pub struct Comparison {
     pub effect: Option<EffectSize>,
     /// What may be said.
     pub outcome: Outcome,
-    /// Whether both cells have the runs that are asked for.
-    #[serde(skip)]
-    pub has_enough_runs: bool,
 }
 
 /// All comparisons with `baseline`; differences below `threshold` count as none. What other programs measured is compared
@@ -172,6 +169,7 @@ impl Comparison {
     fn of(cell: &CellSummary, base: &CellSummary, metric: Metric, test: Test) -> Self {
         let (a, b) = (metric.of(cell), metric.of(base));
         let ratio = ratio_of_means(a, b);
+        let enough = cell.has_enough_runs() && base.has_enough_runs();
         Self {
             model: cell.model.clone(),
             call: cell.call,
@@ -191,13 +189,12 @@ impl Comparison {
             p_holm: None,
             family: 0,
             effect: effect_size(a, b),
-            outcome: Outcome::Unclear,
-            has_enough_runs: cell.has_enough_runs && base.has_enough_runs,
+            outcome: if enough { Outcome::Unclear } else { Outcome::TooFewRuns },
         }
     }
 
     fn decide(&self, threshold: f64) -> Outcome {
-        if !self.has_enough_runs || self.n.min(self.baseline_n) < LEAST_RUNS {
+        if self.outcome == Outcome::TooFewRuns || self.n.min(self.baseline_n) < LEAST_RUNS {
             return Outcome::TooFewRuns;
         }
         let Some((ratio, interval)) = self.ratio.zip(self.ratio_ci95) else { return Outcome::Unclear };

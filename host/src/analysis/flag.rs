@@ -93,7 +93,7 @@ pub(super) fn flags(ok: &[&Run], latency_ms: &Summary, least: Least) -> Vec<Flag
 }
 
 /// Seconds that the runs took together.
-pub(super) fn measured_s(latency_ms: &Summary) -> f64 {
+fn measured_s(latency_ms: &Summary) -> f64 {
     latency_ms.mean.unwrap_or(0.0) * latency_ms.n as f64 / 1e3
 }
 

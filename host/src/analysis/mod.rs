@@ -30,6 +30,7 @@ pub use comparison::{ALPHA, Comparison, Metric, Outcome};
 pub use flag::{DRIFT, DRIFT_P, Flag, SLOW_FIRST, UNSTABLE_CV};
 pub use group::{Call, Scenario};
 pub use observations::Observations;
+pub(crate) use order::distinct;
 pub use payback::Payback;
 pub use rate::Rate;
 pub use recommendation::{Candidate, PassedOver, Recommendation, Use};

@@ -6,6 +6,20 @@ use crate::run::Isolation;
 use clap::Args;
 use std::path::PathBuf;
 
+/// How a config is run, and how its outcome is told: of `run`, `rerun` and `eval`.
+#[derive(Debug, Args)]
+pub struct Execution {
+    /// Where plugins run
+    #[arg(long, value_enum, default_value = "process")]
+    pub isolation: Isolation,
+    /// Where plugins are.
+    #[command(flatten)]
+    pub plugins: PluginDirs,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -20,15 +34,9 @@ pub struct RunArgs {
     /// Run only the K-th of N parts of the plan; `merge` puts the parts together
     #[arg(long, value_name = "K/N")]
     pub shard: Option<Shard>,
-    /// Where plugins run
-    #[arg(long, value_enum, default_value = "process")]
-    pub isolation: Isolation,
-    /// Where plugins are.
+    /// How it is run and told.
     #[command(flatten)]
-    pub plugins: PluginDirs,
-    /// Print the outcome as JSON
-    #[arg(long)]
-    pub json: bool,
+    pub execution: Execution,
 }
 
 /// Of `rerun`.
@@ -39,15 +47,9 @@ pub struct RerunArgs {
     /// The new run folder [default: runs/NAME-TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Where plugins run
-    #[arg(long, value_enum, default_value = "process")]
-    pub isolation: Isolation,
-    /// Where plugins are.
+    /// How it is run and told.
     #[command(flatten)]
-    pub plugins: PluginDirs,
-    /// Print the outcome as JSON
-    #[arg(long)]
-    pub json: bool,
+    pub execution: Execution,
 }
 
 /// Of `merge`.

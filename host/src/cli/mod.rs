@@ -10,7 +10,7 @@ mod plugins;
 pub use artifacts::{ArtifactsAction, ArtifactsArgs, PrepareArgs};
 pub use compare::CompareArgs;
 pub use doctor::DoctorArgs;
-pub use folders::{ImportArgs, MergeArgs, RerunArgs, RunArgs};
+pub use folders::{Execution, ImportArgs, MergeArgs, RerunArgs, RunArgs};
 pub use hidden::{GuardArgs, WorkerArgs};
 pub use plugins::PluginDirs;
 
@@ -166,15 +166,9 @@ pub struct EvalArgs {
     /// Go on with an evaluation that ended early: in --out, or in the config's newest under runs/
     #[arg(long)]
     pub resume: bool,
-    /// Where plugins run
-    #[arg(long, value_enum, default_value = "process")]
-    pub isolation: Isolation,
-    /// Where plugins are.
+    /// How it is run and told.
     #[command(flatten)]
-    pub plugins: PluginDirs,
-    /// Print the outcome as JSON
-    #[arg(long)]
-    pub json: bool,
+    pub execution: Execution,
 }
 
 /// Of `report`.

@@ -48,7 +48,7 @@ impl Chosen {
         let prepared = prepare(model, forms, self.artifact.as_ref(), cache, Some(&mut observer));
         let prepared = prepared.map_err(not_prepared)?;
         if let Some(note) = &prepared.note {
-            output::note(&format!("note: {note}"));
+            output::note(note);
         }
         Ok(prepared)
     }

@@ -13,6 +13,8 @@ use inferhost_plugin_api::{ModelForm, Plugin, conformance};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+const NOT_CONFORMING: &str = "the plugin does not conform; the table says where";
+
 pub(super) fn execute(args: &ConformanceArgs) -> Result<(), AppError> {
     match &args.report_to {
         Some(file) => suite(args, file),
@@ -35,7 +37,7 @@ fn apart(args: &ConformanceArgs) -> Result<(), AppError> {
     match ended {
         Ok(Ended { exit_code: exit_code::DONE, .. }) if !found.is_empty() => Ok(()),
         Ok(Ended { exit_code: exit_code::BACKEND_FAILED, .. }) if !found.is_empty() => {
-            Err(AppError::backend("the plugin does not conform; the table says where"))
+            Err(AppError::backend(NOT_CONFORMING))
         }
         Ok(Ended { exit_code, last_lines }) => Err(AppError::again(exit_code, &last_lines)),
         Err(Lost::Degraded(degraded)) => Err(AppError::backend(degraded.message)),
@@ -61,11 +63,7 @@ fn suite(args: &ConformanceArgs, file: &Path) -> Result<(), AppError> {
     };
     let report = suite.run(&cases);
     std::fs::write(file, report.to_string()).map_err(AppError::failed)?;
-    if report.passed() {
-        Ok(())
-    } else {
-        Err(AppError::backend("the plugin does not conform; the table says where"))
-    }
+    if report.passed() { Ok(()) } else { Err(AppError::backend(NOT_CONFORMING)) }
 }
 
 fn prepared(

@@ -53,7 +53,7 @@ fn evaluate(
     progress: &mut Progress,
 ) -> Result<(), AppError> {
     let mut show = |event: Event<'_>| progress.show(&event);
-    let ready = Ready::new(config, &folder, args.isolation, &args.plugins, &mut show)?;
+    let ready = Ready::new(config, &folder, args.execution.isolation, &args.execution.plugins, &mut show)?;
     let no_runs = Plan { cells: Vec::new(), skipped: Vec::new(), groups: Vec::new() };
     let mut manifest = first_manifest(config, &no_runs, &ready.setup);
     let (mut records, mut evaluations) = (Vec::new(), Vec::new());
@@ -76,7 +76,7 @@ fn show(args: &EvalArgs, path: &Path) -> Result<(), AppError> {
     let evaluations = read_evaluations(path).map_err(|error| AppError::store(&error))?.evaluations;
     let report = path.join(report::PAGE).display().to_string();
     let short = evaluations.iter().filter(|of| !of.verdict.is_pass()).count();
-    if args.json {
+    if args.execution.json {
         let (run_dir, passed) = (path.display().to_string(), short == 0);
         print_json(&Summary { run_dir, passed, evaluations: &evaluations, report })?;
     } else {

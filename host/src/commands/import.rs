@@ -35,7 +35,7 @@ pub(super) fn execute(args: &ImportArgs) -> Result<(), AppError> {
         let (imported, notes) = (*records, notes.as_slice());
         return print_json(&Summary { run_dir, imported, models, backends, scenarios, notes });
     }
-    notes.iter().for_each(|note| output::note(&format!("note: {}", one_line(note))));
+    notes.iter().for_each(|note| output::note(note));
     let list = |names: &BTreeSet<String>| one_line(&names.iter().cloned().collect::<Vec<_>>().join(", "));
     print(&format!(
         "{records} runs imported into {run_dir}: {} on {}, in {}\nnext: inferhost report {run_dir}",

@@ -5,7 +5,6 @@ use crate::error::AppError;
 use crate::manifest::Counts;
 use crate::merge::{MergeError, Options, merge};
 use crate::output::{self, print, print_json};
-use crate::text::one_line;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -30,7 +29,7 @@ pub(super) fn execute(args: &MergeArgs) -> Result<(), AppError> {
     if args.json {
         return print_json(&Summary { run_dir, parts, planned, counts, notes });
     }
-    notes.iter().for_each(|note| output::note(&format!("note: {}", one_line(note))));
+    notes.iter().for_each(|note| output::note(note));
     print(&format!(
         "{parts} run folders merged into {run_dir}: {}, {} ok\nnext: inferhost report {run_dir}",
         counts.of_planned(planned),

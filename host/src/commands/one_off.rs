@@ -77,7 +77,7 @@ fn streamed(mut call: Call) -> Result<(), AppError> {
     // Where the call fails, what it gave ends its line all the same.
     let rest = text.finish().map_err(AppError::failed);
     printed.and_then(|()| print(&text::printable(&rest?)))?;
-    output::note(&speed(prompt_tokens, &result?));
+    output::say(&speed(prompt_tokens, &result?));
     Ok(())
 }
 

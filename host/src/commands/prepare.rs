@@ -38,7 +38,7 @@ pub(super) fn execute(args: &PrepareArgs) -> Result<(), AppError> {
     let prepared = prepared.map_err(not_prepared)?;
     let info = prepared.artifact.as_ref().ok_or_else(|| AppError::failed("nothing was built"))?;
     if let Some(note) = &prepared.note {
-        output::note(&format!("note: {note}"));
+        output::note(note);
     }
     let check = match args.no_check {
         true => Check::NotAsked,

@@ -31,14 +31,14 @@ pub(super) fn execute(args: &RerunArgs) -> Result<(), AppError> {
         out: args.out.as_deref(),
         resume: false,
         shard: shard(&origin)?,
-        isolation: args.isolation,
-        plugins: &args.plugins,
+        isolation: args.execution.isolation,
+        plugins: &args.execution.plugins,
         origin: Some(&origin),
     };
     let done = job.run()?;
     let text = report::report(&done.path, Layout::of_stdout()).map_err(AppError::report)?;
     let same = Sameness::of(&before, &Outputs::read(&done.path)?);
-    if args.json {
+    if args.execution.json {
         print_json(&Summary {
             run_dir: &done.path.display().to_string(),
             report: &done.page(),
@@ -63,7 +63,7 @@ fn chosen_by_folder(backend: &Backend) -> Option<String> {
     let library = backend.options.get("library").map(|library| format!("has the library {library}"));
     let chosen: Vec<String> = [plugin, env, library].into_iter().flatten().collect();
     let name = &backend.name;
-    (!chosen.is_empty()).then(|| one_line(&format!("note: as the folder says, {name} {}", chosen.join(", "))))
+    (!chosen.is_empty()).then(|| format!("as the folder says, {name} {}", chosen.join(", ")))
 }
 
 fn shard(origin: &Manifest) -> Result<Option<Shard>, AppError> {

@@ -51,14 +51,14 @@ pub(super) fn execute(args: &RunArgs) -> Result<(), AppError> {
         out: args.out.as_deref(),
         resume: args.resume,
         shard: args.shard,
-        isolation: args.isolation,
-        plugins: &args.plugins,
+        isolation: args.execution.isolation,
+        plugins: &args.execution.plugins,
         origin: None,
     };
     let done = job.run()?;
     let text = report::report(&done.path, Layout::of_stdout()).map_err(AppError::report)?;
     let report = done.page();
-    if args.json {
+    if args.execution.json {
         let run_dir = done.path.display().to_string();
         print_json(&Summary { run_dir, planned: done.planned, counts: done.ledger.counts(), report })?;
     } else {

@@ -11,18 +11,29 @@ use crate::validity::Least;
 pub(super) fn how_to_read(least: Least) -> String {
     format!(
         "- **Doubts** change no figure. *Too few runs*, *too little time*: fewer than {least}, so nothing is claimed. \
-         *Disturbed*: not valid, for in the time of so many ok runs others used the processors (busy), memory was moved to or from the disk \
-         (swapped), or a processor, GPU or quota slowed them (throttled); each such record says what was found and what to do. *Unstable*: \
+         *Disturbed*: not valid, for in the time of so many ok runs {} (busy), {} (swapped), or {} (throttled); each such record says what was found and what to do. *Unstable*: \
          the latency's standard deviation is above {} of its mean. *Slow first run*: in most workers the first measured run \
          took {SLOW_FIRST} times the median of the others or more, and longer than each of them. *Drift*: latency changed by \
          {} or more from a worker's first run to its last (Theil and Sen's slope), Kendall's tau with p below {DRIFT_P}. \
          *Workers differ*: the means of the rounds' workers lie as far apart, F-test with p below {DRIFT_P}. *Outliers*: \
          runs whose modified z-score (from the median absolute deviation) is above {OUTLIER_SCORE} and which are {} \
          or more away from the median; they stay in every figure.\n",
+        disturbance(DisturbanceKind::Busy),
+        disturbance(DisturbanceKind::Swapped),
+        disturbance(DisturbanceKind::Throttled),
         percent(UNSTABLE_CV),
         percent(DRIFT),
         percent(OUTLIER_SHARE)
     )
+}
+
+/// What happened in the time of disturbed runs.
+pub(super) const fn disturbance(kind: DisturbanceKind) -> &'static str {
+    match kind {
+        DisturbanceKind::Busy => "others used the processors",
+        DisturbanceKind::Swapped => "memory was moved to or from the disk",
+        DisturbanceKind::Throttled => "a processor, GPU or quota slowed them",
+    }
 }
 
 /// All doubts of a cell, in one line; none where there are none.

@@ -1,7 +1,7 @@
 //! The result in a sentence, with its denominators, for every output alike.
 
-use super::accuracy;
 use super::figure::count;
+use super::{accuracy, flag};
 use crate::analysis::{Agreement, Analysis, RunCounts};
 use crate::manifest::{Manifest, ShardEntry};
 use crate::record::{DegradedKind, DisturbanceKind};
@@ -94,12 +94,7 @@ pub(super) fn warnings(manifest: &Manifest, analysis: &Analysis) -> Vec<String> 
 /// Each run's record has the figures and the remedy.
 fn disturbed(runs: &RunCounts) -> Option<String> {
     let of = |(kind, count): (&DisturbanceKind, &u64)| {
-        let what = match kind {
-            DisturbanceKind::Busy => "others used the processors",
-            DisturbanceKind::Swapped => "memory was moved to or from the disk",
-            DisturbanceKind::Throttled => "a processor, GPU or quota slowed them",
-        };
-        format!("{what} ({} {count})", kind.name())
+        format!("{} ({} {count})", flag::disturbance(*kind), kind.name())
     };
     let reasons: Vec<String> = runs.disturbed_by_kind.iter().map(of).collect();
     (runs.disturbed > 0).then(|| {

@@ -11,7 +11,7 @@ use crate::plan::{Group, Plan, Run};
 use crate::record::Record;
 use crate::store::StoreError;
 use crate::validity::Enough;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// What stops a matrix before its end. The records made so far are kept.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ impl Matrix<'_> {
         let done: HashMap<RunKey, &Record> =
             recorded.iter().map(|record| (RunKey::of(record), record)).collect();
         ledger.recount_spared();
-        if let Some(note) = self.strangers(recorded) {
+        if let Some(note) = self.strangers(recorded, &done) {
             events(Event::Note(note));
         }
         events(Event::Started { planned: self.plan.runs(), recorded: done.len() as u64 });
@@ -66,22 +66,21 @@ impl Matrix<'_> {
     }
 
     /// Records beyond what the plan asks for: a file that was edited, or merged rounds and imports.
-    fn strangers(&self, recorded: &[Record]) -> Option<String> {
-        let planned: HashSet<RunKey> = self.plan.groups.iter().flat_map(|group| self.keys(group)).collect();
-        let mut seen = HashSet::new();
-        let is_strange = |record: &&Record| {
-            let key = RunKey::of(record);
-            record.imported.is_none() && (!planned.contains(&key) || !seen.insert(key))
-        };
-        let strange = recorded.iter().filter(is_strange).count();
+    fn strangers(&self, recorded: &[Record], done: &HashMap<RunKey, &Record>) -> Option<String> {
+        if done.is_empty() {
+            return None;
+        }
+        let runs = self.plan.groups.iter().flat_map(|group| group.runs.iter().map(move |run| (group, run)));
+        let asked = runs.filter(|&(group, &run)| done.contains_key(&self.key(group, run))).count();
+        let ours = recorded.iter().filter(|record| record.imported.is_none()).count();
+        let strange = ours.saturating_sub(asked);
         (strange > 0).then(|| {
             format!("{strange} records are of runs that this plan does not ask for, or repeat another; they stay where they are")
         })
     }
 
-    fn keys(&self, group: &Group) -> impl Iterator<Item = RunKey> {
-        let key = |run: &Run| RunKey(self.plan.cells[run.cell].id.0.clone(), group.round, run.repetition);
-        group.runs.iter().map(key)
+    fn key(&self, group: &Group, run: Run) -> RunKey {
+        RunKey(self.plan.cells[run.cell].id.0.clone(), group.round, run.repetition)
     }
 
     fn run_group(
@@ -97,7 +96,7 @@ impl Matrix<'_> {
         for &run in &group.runs {
             let cell = &self.plan.cells[run.cell];
             let enough = cells.entry(run.cell).or_insert_with(|| Enough::new(&self.config.run));
-            if let Some(record) = done.get(&RunKey(cell.id.0.clone(), group.round, run.repetition)) {
+            if let Some(record) = done.get(&self.key(group, run)) {
                 enough.extend(record);
                 continue;
             }

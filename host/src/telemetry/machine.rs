@@ -67,11 +67,11 @@ impl Machine {
         Counters {
             busy,
             steal,
-            swapped_pages: field(&vmstat, "pswpin")
-                .zip(field(&vmstat, "pswpout"))
+            swapped_pages: counter(&vmstat, "pswpin")
+                .zip(counter(&vmstat, "pswpout"))
                 .map(|(i, o)| i.saturating_add(o)),
             thermal_throttles: sum(&self.thermal, |text| text.trim().parse().ok()),
-            quota_throttles: sum(&self.quotas, |text| field(text, "nr_throttled")),
+            quota_throttles: sum(&self.quotas, |text| counter(text, "nr_throttled")),
         }
     }
 }
@@ -90,8 +90,8 @@ fn processor_time(stat: &str) -> (Option<Duration>, Option<Duration>) {
     (busy, fields.get(7).map(|&steal| ticks(steal)))
 }
 
-/// `pswpin 12`.
-fn field(text: &str, key: &str) -> Option<u64> {
+/// The line `pswpin 12` of the kernel's counters.
+pub(crate) fn counter(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 

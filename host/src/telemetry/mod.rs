@@ -17,6 +17,7 @@ mod usage;
 mod window;
 
 pub use instruments::Instruments;
+pub(crate) use machine::counter;
 #[cfg(target_os = "linux")]
 pub(crate) use platform::children;
 pub use sampler::Sampler;

@@ -1,6 +1,7 @@
 //! A worker that is no more: how it ended, and what that means for the run it held.
 
 use crate::record::{Degraded, DegradedKind, Stage};
+use crate::telemetry::counter;
 use crate::text;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -81,8 +82,7 @@ fn last_line(tail: &str) -> Option<String> {
 
 /// How many processes the kernel has killed for want of memory since boot; none where it does not say.
 pub(super) fn oom_kills() -> Option<u64> {
-    let counters = std::fs::read_to_string("/proc/vmstat").ok()?;
-    counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    counter(&std::fs::read_to_string("/proc/vmstat").ok()?, "oom_kill")
 }
 
 #[cfg(unix)]

@@ -90,7 +90,7 @@ impl<'a> Question<'a> {
             return Some(format!("no ok run ({})", kinds.join(", ")));
         }
         let measured = |scenario: &&Scenario| {
-            cells.iter().any(|cell| cell.scenario == **scenario && cell.has_enough_runs)
+            cells.iter().any(|cell| cell.scenario == **scenario && cell.has_enough_runs())
         };
         let short = self.scenarios.iter().filter(|scenario| !measured(scenario)).count();
         let all = self.scenarios.len();

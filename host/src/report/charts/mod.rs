@@ -17,7 +17,7 @@ mod words;
 
 use super::plot::Figure;
 use super::series::Tracks;
-use crate::analysis::{Analysis, Call};
+use crate::analysis::{Analysis, Call, distinct};
 use crate::manifest::Manifest;
 use slug::Slugs;
 
@@ -63,12 +63,8 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     fn new(manifest: &'a Manifest, analysis: &'a Analysis) -> Self {
         let listed = manifest.backends.iter().map(|backend| backend.name.as_str());
-        let mut backends: Vec<&str> = Vec::new();
-        for name in listed.chain(analysis.cells.iter().map(|cell| cell.backend.as_str())) {
-            if !backends.contains(&name) {
-                backends.push(name);
-            }
-        }
+        let recorded = analysis.cells.iter().map(|cell| cell.backend.as_str());
+        let backends = distinct(listed.chain(recorded));
         Self { analysis, backends, manifest }
     }
 

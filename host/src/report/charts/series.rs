@@ -1,6 +1,7 @@
 //! Memory, processor and power of the workers over time, in every stage, from the run folder's series.
 
 use super::{Chart, Place, Source};
+use crate::analysis::distinct;
 use crate::report::figure::figure;
 use crate::report::plot::{Axis, Figure, Panel, Point, Series};
 use crate::report::series::{Quantity, Track, Tracks};
@@ -59,12 +60,7 @@ const fn words(of: Quantity) -> Words {
 
 /// A chart for each model and quantity that was sampled.
 pub(super) fn charts(source: &Source<'_>, tracks: &Tracks) -> Vec<Chart> {
-    let mut models: Vec<&str> = Vec::new();
-    for track in &tracks.all {
-        if !models.contains(&track.model.as_str()) {
-            models.push(&track.model);
-        }
-    }
+    let models = distinct(tracks.all.iter().map(|track| track.model.as_str()));
     let of_model = |model| Quantity::ALL.into_iter().filter_map(move |of| chart(source, tracks, model, of));
     models.into_iter().flat_map(of_model).collect()
 }
