@@ -51,21 +51,95 @@ pub fn generate(
     options: &GenerateOptions<'_>,
     sink: &mut dyn TokenSink,
 ) -> Result<(), Error> {
-    let mut picker = Picker::new(options, batch.rows());
+    let picker = Picker::new(options, batch.rows());
+    run(&mut Picked { model, picker }, batch, options, sink)
+}
+
+/// A model that chooses the likeliest tokens itself, where its logits are: one id a row and step reaches the host.
+pub trait GreedyModel {
+    /// As [`StepModel::start`]; the likeliest next token of each row, `[rows]`.
+    ///
+    /// # Errors
+    /// The runtime's own, and [`ErrorKind::NumericalFault`] for logits without a largest finite value.
+    fn start(&mut self, batch: Batch<'_>, capacity: usize) -> Result<&[u32], Error>;
+
+    /// Feeds every row the token that the last call gave, and gives the next.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    fn step(&mut self) -> Result<&[u32], Error>;
+}
+
+/// Continues every row of `batch` greedily; `options` must ask for no sampling.
+///
+/// # Errors
+/// The model's own.
+pub fn generate_greedily(
+    model: &mut impl GreedyModel,
+    batch: Batch<'_>,
+    options: &GenerateOptions<'_>,
+    sink: &mut dyn TokenSink,
+) -> Result<(), Error> {
+    run(&mut Greedy(model), batch, options, sink)
+}
+
+/// Whatever gives the next token of every row.
+trait Source {
+    fn start(&mut self, batch: Batch<'_>, capacity: usize, to: &mut Progress<'_>) -> Result<(), Error>;
+    fn step(&mut self, to: &mut Progress<'_>) -> Result<(), Error>;
+}
+
+struct Picked<'m, M> {
+    model: &'m mut M,
+    picker: Picker,
+}
+
+impl<M: StepModel> Source for Picked<'_, M> {
+    fn start(&mut self, batch: Batch<'_>, capacity: usize, to: &mut Progress<'_>) -> Result<(), Error> {
+        let logits = self.model.start(batch, capacity)?;
+        to.set(|row, rows| self.picker.pick(logits, row, rows))
+    }
+
+    fn step(&mut self, to: &mut Progress<'_>) -> Result<(), Error> {
+        let logits = self.model.step(&to.last)?;
+        to.set(|row, rows| self.picker.pick(logits, row, rows))
+    }
+}
+
+struct Greedy<'m, M>(&'m mut M);
+
+impl<M: GreedyModel> Source for Greedy<'_, M> {
+    fn start(&mut self, batch: Batch<'_>, capacity: usize, to: &mut Progress<'_>) -> Result<(), Error> {
+        let tokens = self.0.start(batch, capacity)?;
+        to.set(|row, _| Ok(tokens[row]))
+    }
+
+    fn step(&mut self, to: &mut Progress<'_>) -> Result<(), Error> {
+        let tokens = self.0.step()?;
+        to.set(|row, _| Ok(tokens[row]))
+    }
+}
+
+fn run(
+    source: &mut impl Source,
+    batch: Batch<'_>,
+    options: &GenerateOptions<'_>,
+    sink: &mut dyn TokenSink,
+) -> Result<(), Error> {
     let mut state = Progress::new(batch, options);
     if options.use_cache {
         let capacity = batch.longest() + options.max_new_tokens as usize - 1;
-        let mut more = state.take(model.start(batch, capacity)?, &mut picker, sink)?;
-        while more {
-            more = state.take(model.step(&state.last)?, &mut picker, sink)?;
+        source.start(batch, capacity, &mut state)?;
+        while state.hand_over(sink) {
+            source.step(&mut state)?;
         }
         return Ok(());
     }
     let mut rows: Vec<Vec<u32>> = batch.iter().map(<[u32]>::to_vec).collect();
     loop {
         let grown = Rows::new(&rows);
-        let capacity = grown.batch().longest();
-        if !state.take(model.start(grown.batch(), capacity)?, &mut picker, sink)? {
+        source.start(grown.batch(), grown.batch().longest(), &mut state)?;
+        if !state.hand_over(sink) {
             return Ok(());
         }
         for (row, &id) in rows.iter_mut().zip(&state.last) {
@@ -96,20 +170,20 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Picks this step's tokens and hands them over; whether another step is wanted.
-    fn take(
-        &mut self,
-        logits: NextLogits<'_>,
-        picker: &mut Picker,
-        sink: &mut dyn TokenSink,
-    ) -> Result<bool, Error> {
+    /// Takes this step's token of every row that still runs.
+    fn set(&mut self, mut token: impl FnMut(usize, usize) -> Result<u32, Error>) -> Result<(), Error> {
         self.emitted.clear();
         let rows = self.last.len();
         for row in (0..rows).filter(|&row| self.running[row]) {
-            let id = picker.pick(logits, row, rows)?;
+            let id = token(row, rows)?;
             self.last[row] = id;
             self.emitted.push(Token { row: u32::try_from(row).unwrap_or(u32::MAX), id });
         }
+        Ok(())
+    }
+
+    /// Hands this step's tokens over; whether another step is wanted.
+    fn hand_over(&mut self, sink: &mut dyn TokenSink) -> bool {
         for token in &self.emitted {
             if self.options.stop_tokens.contains(&token.id) {
                 self.running[token.row as usize] = false;
@@ -117,7 +191,7 @@ impl<'a> Progress<'a> {
         }
         self.steps += 1;
         let wanted = sink.step(&self.emitted);
-        Ok(wanted && self.steps < self.options.max_new_tokens && self.running.contains(&true))
+        wanted && self.steps < self.options.max_new_tokens && self.running.contains(&true)
     }
 }
 
@@ -241,6 +315,54 @@ mod tests {
             top_k,
             top_p,
             seed: 7,
+        }
+    }
+
+    /// Counts up from a row's last token, and knows what it was fed.
+    #[derive(Default)]
+    struct Counting {
+        fed: Vec<Vec<u32>>,
+        last: Vec<u32>,
+    }
+
+    impl GreedyModel for Counting {
+        fn start(&mut self, batch: Batch<'_>, _: usize) -> Result<&[u32], Error> {
+            self.fed.push(batch.iter().flatten().copied().collect());
+            self.last = batch.iter().map(|row| row[row.len() - 1] + 1).collect();
+            Ok(&self.last)
+        }
+
+        fn step(&mut self) -> Result<&[u32], Error> {
+            self.last.iter_mut().for_each(|id| *id += 1);
+            Ok(&self.last)
+        }
+    }
+
+    struct Collected(Vec<Vec<(u32, u32)>>);
+
+    impl TokenSink for Collected {
+        fn step(&mut self, tokens: &[Token]) -> bool {
+            self.0.push(tokens.iter().map(|token| (token.row, token.id)).collect());
+            true
+        }
+    }
+
+    #[test]
+    fn a_model_that_chooses_itself_is_stepped_as_one_that_gives_logits() {
+        let stop = [11];
+        for use_cache in [true, false] {
+            let options = GenerateOptions {
+                max_new_tokens: 3,
+                use_cache,
+                stop_tokens: stop.as_slice().into(),
+                ..options(0.0, 0, 1.0)
+            };
+            let (mut model, mut sink) = (Counting::default(), Collected(Vec::new()));
+            generate_greedily(&mut model, Batch::new(&[5, 9, 10], &[2, 1]), &options, &mut sink).unwrap();
+            assert_eq!(sink.0, [vec![(0, 10), (1, 11)], vec![(0, 11)]], "row 1 ends first, then row 0");
+            let fed =
+                if use_cache { vec![vec![5, 9, 10]] } else { vec![vec![5, 9, 10], vec![5, 9, 10, 10, 11]] };
+            assert_eq!(model.fed, fed);
         }
     }
 

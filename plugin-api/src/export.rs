@@ -112,7 +112,7 @@ impl TokenSink for TokenSinkRef<'_> {
     }
 }
 
-fn parse_json(text: &str) -> Result<Value, Error> {
+pub(crate) fn parse_json(text: &str) -> Result<Value, Error> {
     let value =
         serde_json::from_str(text).map_err(|e| Error::invalid(format!("options are not JSON: {e}")))?;
     match value {
@@ -121,12 +121,17 @@ fn parse_json(text: &str) -> Result<Value, Error> {
     }
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> Result<RString, Error> {
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<RString, Error> {
     serde_json::to_string(value).map(RString::from).map_err(|e| Error::internal(e.to_string()))
 }
 
+/// `text` as what it should be: `what`, of the other side.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|e| Error::internal(format!("{what} is malformed: {e}")))
+}
+
 /// Runs `call` so that neither an error nor a panic unwinds into the host.
-fn contained<T>(call: impl FnOnce() -> Result<T, Error>) -> RawResult<T> {
+pub(crate) fn contained<T>(call: impl FnOnce() -> Result<T, Error>) -> RawResult<T> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => RResult::ROk(value),
         Ok(Err(error)) => RResult::RErr(error.into()),

@@ -65,6 +65,7 @@
 pub mod abi;
 pub mod backend;
 mod batch;
+pub mod build;
 mod check;
 pub mod conformance;
 pub mod decode;
@@ -77,6 +78,7 @@ pub mod hf;
 pub mod load;
 mod logits;
 pub mod program;
+pub mod shapes;
 
 pub use abi_stable::std_types::RVec;
 pub use backend::{Backend, GenerateOptions, OpenRequest, Session, Token, TokenSink, parse_options};

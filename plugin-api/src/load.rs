@@ -5,6 +5,7 @@
 use crate::abi::{
     PluginModule_Ref, RawOpenRequest, RawResult, RawToken, RawTokenSink, RawTokenSink_TO, SessionBox,
 };
+use crate::export::from_json;
 use crate::{
     Batch, Description, Error, GenerateOptions, Logits, ModelForm, Positions, SessionInfo, TokenSink,
 };
@@ -138,8 +139,7 @@ impl Plugin {
     /// The plugin's own, or [`ErrorKind::Internal`](crate::ErrorKind::Internal) for text that is no description.
     pub fn describe(&self, options: &Value) -> Result<Description, Error> {
         let text = checked((self.module.describe())(options.to_string().as_str().into()))?;
-        serde_json::from_str(&text)
-            .map_err(|e| Error::internal(format!("the plugin's description is malformed: {e}")))
+        from_json("the plugin's description", &text)
     }
 
     /// Opens a model.
@@ -155,8 +155,7 @@ impl Plugin {
             RawOpenRequest { path: text.into(), form: form.name().into(), options: options.as_str().into() };
         let raw = checked((self.module.open())(&request))?;
         let info = checked(raw.info())?;
-        let info = serde_json::from_str(&info)
-            .map_err(|e| Error::internal(format!("the plugin's session info is malformed: {e}")))?;
+        let info = from_json("the plugin's session info", &info)?;
         Ok(OpenSession { raw, info })
     }
 
