@@ -216,6 +216,28 @@ pub fn covering(profiles: &[Profile], shapes: &Shapes) -> Option<usize> {
     found.min_by_key(|(_, profile)| derive::positions(&profile.shapes().largest())).map(|(at, _)| at)
 }
 
+/// The first of `shapes` that none of `profiles` runs; none: together they run all.
+pub fn first_uncovered(profiles: &[Profile], shapes: &Shapes) -> Option<Shape> {
+    let boxes: Vec<Shapes> = profiles.iter().map(Profile::shapes).collect();
+    let corners = |of: fn(&Shapes) -> Span| corners(of(shapes), boxes.iter().map(of));
+    let (batches, tokens, pasts) = (corners(|s| s.batch), corners(|s| s.tokens), corners(|s| s.past));
+    let all = batches.iter().flat_map(|&batch| {
+        let pasts = &pasts;
+        tokens.iter().flat_map(move |&tokens| pasts.iter().map(move |&past| Shape { batch, tokens, past }))
+    });
+    all.into_iter().find(|shape| !boxes.iter().any(|one| one.hold(&(*shape).into())))
+}
+
+/// Where, between the ends of `span`, one of `others` begins or has ended: what is covered changes there alone.
+fn corners(span: Span, others: impl Iterator<Item = Span>) -> Vec<u32> {
+    let changes = others.flat_map(|other| [other.min, other.max.saturating_add(1)]);
+    let mut corners: Vec<u32> = changes.filter(|at| span.min < *at && *at <= span.max).collect();
+    corners.push(span.min);
+    corners.sort_unstable();
+    corners.dedup();
+    corners
+}
+
 impl From<Shape> for Shapes {
     fn from(shape: Shape) -> Self {
         Self { batch: Span::of(shape.batch), tokens: Span::of(shape.tokens), past: Span::of(shape.past) }
@@ -235,6 +257,27 @@ mod tests {
         for text in ["[]", "[1,2,3,4]", "[2,1]", "[1,3,2]", "[0,4294967295]", "[-1]"] {
             assert!(serde_json::from_str::<Extent>(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_range_may_be_covered_by_several_and_a_gap_is_found() {
+        let decode = |batch, min, max| {
+            let shapes = Shapes::decode(Span::of(batch), Span::new(min, max));
+            Profile::tuned(&shapes, shapes.largest())
+        };
+        let two = [decode(1, 8, 11), decode(1, 12, 20)];
+        let asked = |min, max| Shapes::decode(Span::of(1), Span::new(min, max));
+        assert_eq!(first_uncovered(&two, &asked(8, 20)), None);
+        assert_eq!(first_uncovered(&two, &asked(8, 21)), Some(Shape { batch: 1, tokens: 1, past: 21 }));
+        assert_eq!(first_uncovered(&two, &asked(7, 9)), Some(Shape { batch: 1, tokens: 1, past: 7 }));
+        let gap = [decode(1, 8, 10), decode(1, 13, 20)];
+        assert_eq!(first_uncovered(&gap, &asked(9, 18)), Some(Shape { batch: 1, tokens: 1, past: 11 }));
+        let batches = Shapes::decode(Span::new(1, 2), Span::of(9));
+        assert_eq!(first_uncovered(&two, &batches), Some(Shape { batch: 2, tokens: 1, past: 9 }));
+        assert_eq!(first_uncovered(&[], &asked(1, 1)), Some(Shape { batch: 1, tokens: 1, past: 1 }));
+        let most = Shapes::prefill(Span::new(1, u32::MAX), Span::new(1, u32::MAX));
+        let all = Profile::tuned(&most, most.largest());
+        assert_eq!(first_uncovered(&[all], &most), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod store;
 
 pub use calibration::{Calibration, Method};
 pub use info::{ArtifactFile, ArtifactInfo, CalibrationInfo};
-pub use spec::{Artifact, Dialect, IdType, Precision};
+pub use spec::{Artifact, Dialect, IdType, Precision, Target};
 pub use store::{Stored, list, prune, verify};
 
 pub(super) use build::{Ensured, ensure};

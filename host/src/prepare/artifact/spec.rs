@@ -1,4 +1,5 @@
-//! Which artifact is wanted: `onnx-<precision>[?key=value&…]`, parsed and printed in one canonical form.
+//! Which artifact is wanted: `onnx-<precision>[?key=value&…]` or `plan-<precision>[?…]`, parsed and printed in one
+//! canonical form.
 
 use super::calibration::Calibration;
 use crate::config::nearest;
@@ -7,18 +8,37 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// What all names begin with: the only form that is written.
-const PREFIX: &str = "onnx-";
 /// A form that this program builds, with its precision and settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Artifact {
+    /// What it is in the end.
+    pub target: Target,
     /// What weights and arithmetic are in.
     pub precision: Precision,
     /// For which readers it is.
     pub dialect: Dialect,
     /// The type of token ids, mask and positions.
     pub ids: IdType,
+}
+
+/// What an artifact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// An ONNX graph.
+    Onnx,
+    /// An engine plan, which a plugin builds from a portable graph.
+    Plan,
+}
+
+impl Target {
+    /// What its names begin with.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Onnx => "onnx-",
+            Self::Plan => "plan-",
+        }
+    }
 }
 
 /// What an artifact's weights are stored in and its products computed in.
@@ -72,6 +92,8 @@ pub enum IdType {
 
 const PRECISIONS: [&str; 7] =
     ["fp32", "fp16", "bf16", "int8-dynamic", "int8-weight", "int4-weight", "int8-qdq"];
+/// Those that an engine is built in.
+const OF_PLANS: [&str; 4] = ["fp32", "fp16", "bf16", "int8-qdq"];
 const DIALECTS: [(&str, Dialect); 2] = [("ort", Dialect::Ort), ("portable", Dialect::Portable)];
 const IDS: [(&str, IdType); 2] = [("int64", IdType::Int64), ("int32", IdType::Int32)];
 pub(super) const BOOLS: [(&str, bool); 2] = [("false", false), ("true", true)];
@@ -79,21 +101,38 @@ const BLOCKS: [u32; 5] = [16, 32, 64, 128, 256];
 
 impl Artifact {
     /// 32-bit floats for ONNX Runtime: what a model becomes where nothing is asked for.
-    pub const FP32: Self = Self { precision: Precision::Fp32, dialect: Dialect::Ort, ids: IdType::Int64 };
+    pub const FP32: Self = Self {
+        target: Target::Onnx,
+        precision: Precision::Fp32,
+        dialect: Dialect::Ort,
+        ids: IdType::Int64,
+    };
 
     /// All names without settings.
     pub fn names() -> impl Iterator<Item = String> {
-        PRECISIONS.iter().map(|precision| format!("{PREFIX}{precision}"))
+        let of = |target: Target, names: &'static [&'static str]| {
+            names.iter().map(move |precision| format!("{}{precision}", target.prefix()))
+        };
+        of(Target::Onnx, &PRECISIONS).chain(of(Target::Plan, &OF_PLANS))
     }
 
     /// The form under which a plugin opens it.
     pub const fn form(&self) -> ModelForm {
-        ModelForm::Onnx
+        match self.target {
+            Target::Onnx => ModelForm::Onnx,
+            Target::Plan => ModelForm::EnginePlan,
+        }
+    }
+
+    /// The graph that it is built from; itself, where it is one.
+    #[must_use]
+    pub fn graph(&self) -> Self {
+        Self { target: Target::Onnx, ..self.clone() }
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match (key, &mut self.precision) {
-            ("dialect", _) => self.dialect = one_of(key, value, &DIALECTS)?,
+            ("dialect", _) if self.target == Target::Onnx => self.dialect = one_of(key, value, &DIALECTS)?,
             ("ids", _) => self.ids = one_of(key, value, &IDS)?,
             ("per_channel", Precision::Int8Dynamic { per_channel }) => {
                 *per_channel = one_of(key, value, &BOOLS)?;
@@ -117,11 +156,12 @@ impl Artifact {
             Precision::Int8Qdq(_) => &Calibration::KEYS,
             _ => &[],
         };
-        let known: Vec<&str> = ["dialect", "ids"].iter().chain(own).copied().collect();
-        let name = self.precision.name();
+        let shared: &[&str] = if self.target == Target::Onnx { &["dialect", "ids"] } else { &["ids"] };
+        let known: Vec<&str> = shared.iter().chain(own).copied().collect();
+        let name = format!("{}{}", self.target.prefix(), self.precision.name());
         match nearest(key, known.iter().copied()) {
-            Some(nearest) => format!("unknown key {key:?} of {PREFIX}{name}; did you mean {nearest}?"),
-            None => format!("unknown key {key:?} of {PREFIX}{name}; known are {}", known.join(", ")),
+            Some(nearest) => format!("unknown key {key:?} of {name}; did you mean {nearest}?"),
+            None => format!("unknown key {key:?} of {name}; known are {}", known.join(", ")),
         }
     }
 
@@ -176,14 +216,14 @@ impl Precision {
 impl fmt::Display for Artifact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut settings = Vec::new();
-        if self.dialect != Dialect::Ort {
+        if self.target == Target::Onnx && self.dialect != Dialect::Ort {
             settings.push(format!("dialect={}", name_of(self.dialect, &DIALECTS)));
         }
         if self.ids != IdType::Int64 {
             settings.push(format!("ids={}", name_of(self.ids, &IDS)));
         }
         settings.extend(self.precision.settings());
-        write!(f, "{PREFIX}{}", self.precision.name())?;
+        write!(f, "{}{}", self.target.prefix(), self.precision.name())?;
         if settings.is_empty() { Ok(()) } else { write!(f, "?{}", settings.join("&")) }
     }
 }
@@ -193,14 +233,13 @@ impl FromStr for Artifact {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, settings) = text.split_once('?').unwrap_or((text, ""));
-        let precision = name.strip_prefix(PREFIX).and_then(Precision::named).ok_or_else(|| {
+        let mut artifact = named(name).ok_or_else(|| {
             let known: Vec<String> = Self::names().collect();
             match nearest(name, known.iter().map(String::as_str)) {
                 Some(nearest) => format!("unknown artifact {name:?}; did you mean {nearest}?"),
                 None => format!("unknown artifact {name:?}; known are {}", known.join(", ")),
             }
         })?;
-        let mut artifact = Self { precision, ..Self::FP32 };
         let mut seen: Vec<&str> = Vec::new();
         for pair in settings.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| format!("{pair:?} is not key=value"))?;
@@ -226,6 +265,18 @@ impl From<Artifact> for String {
     fn from(artifact: Artifact) -> Self {
         artifact.to_string()
     }
+}
+
+/// The artifact of that name, with nothing set.
+fn named(name: &str) -> Option<Artifact> {
+    let of = |target: Target| Some((target, name.strip_prefix(target.prefix())?));
+    let (target, precision) = of(Target::Onnx).or_else(|| of(Target::Plan))?;
+    let dialect = match target {
+        Target::Onnx => Dialect::Ort,
+        Target::Plan if OF_PLANS.contains(&precision) => Dialect::Portable,
+        Target::Plan => return None,
+    };
+    Some(Artifact { target, dialect, precision: Precision::named(precision)?, ..Artifact::FP32 })
 }
 
 pub(super) fn one_of<T: Copy>(key: &str, value: &str, known: &[(&str, T)]) -> Result<T, String> {
@@ -255,6 +306,9 @@ mod tests {
             "onnx-int8-weight?dialect=portable&block=32",
             "onnx-int4-weight?block=64",
             "onnx-int8-qdq?per_channel=false&calibration=entropy&samples=4&corpus=a b/c.txt",
+            "plan-fp32",
+            "plan-fp16?ids=int32",
+            "plan-int8-qdq?calibration=minmax",
         ] {
             let artifact: Artifact = text.parse().unwrap();
             assert_eq!(artifact.to_string(), text);
@@ -273,6 +327,8 @@ mod tests {
             ("onnx-fp8", "unknown artifact \"onnx-fp8\"; did you mean onnx-fp"),
             ("engine", "unknown artifact \"engine\"; known are onnx-fp32, onnx-fp16"),
             ("onnx-fp32?block=32", "unknown key \"block\" of onnx-fp32; known are dialect, ids"),
+            ("plan-fp32?dialect=ort", "unknown key \"dialect\" of plan-fp32; known are ids"),
+            ("plan-int4-weight", "unknown artifact \"plan-int4-weight\"; did you mean "),
             ("onnx-int4-weight?blok=32", "did you mean block?"),
             ("onnx-int4-weight?block=33", "block=33 is not one of 16, 32, 64, 128, 256"),
             ("onnx-fp32?ids=int32", "ids=int32 needs dialect=portable"),
