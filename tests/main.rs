@@ -10,6 +10,7 @@
 //! - `mistakes`: what a user can get wrong, and the one line that says so
 //! - `compare`: planted regressions found in run folders, and noise not taken for one
 //! - `configs`: every config in the repository
+//! - `engines`: engines that a plugin builds for a matrix, and shapes that none of their profiles runs
 //! - `runtimes`: wheels that are not what they should be, and what scripts/runtimes.sh makes of them
 //! - `dependencies`: every crate's licence and source against `deny.toml`
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
@@ -32,6 +33,7 @@ mod compare;
 mod configs;
 mod dependencies;
 mod doctor;
+mod engines;
 mod faults;
 mod growth;
 mod hostile;

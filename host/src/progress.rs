@@ -48,10 +48,23 @@ impl Progress {
                 Some(bar) => bar.set_message(text::one_line(&format!("preparing {what}"))),
                 None => line(&format!("preparing {what}")),
             },
+            Event::Building { what, step } => self.building(what, step),
             Event::Note(note) => self.say(&format!("note: {note}")),
             Event::Started { planned, recorded } => self.start(*planned, *recorded),
             Event::Recorded(record) => self.count(record),
             Event::Spared => self.spare(),
+        }
+    }
+
+    fn building(&mut self, what: &str, step: &str) {
+        let text = text::one_line(&format!("building {what}: {step}"));
+        match &self.bar {
+            Some(bar) => bar.set_message(text),
+            None if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) => {
+                self.last_line = Some(Instant::now());
+                line(&text);
+            }
+            None => {}
         }
     }
 

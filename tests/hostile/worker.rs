@@ -10,7 +10,7 @@ use inferhost::run::describe;
 use inferhost::worker::protocol::{
     EvaluateResult, Failure, FromWorker, Output, Reply, Request, RunResult, Sent,
 };
-use inferhost::worker::{Lost, StepListener, Worker};
+use inferhost::worker::{Listener, Lost, Worker};
 use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
 use serde::de::{SeqAccess, Visitor};
 use serde::ser::SerializeTuple;
@@ -111,7 +111,7 @@ where
 struct Liar(Vec<Reply>);
 
 impl Worker for Liar {
-    fn call_streamed(&mut self, _: Request, _: Duration, _: &mut StepListener<'_>) -> Result<Reply, Lost> {
+    fn call_heard(&mut self, _: Request, _: Duration, _: &mut Listener<'_>) -> Result<Reply, Lost> {
         Ok(self.0.pop().unwrap_or(loaded()))
     }
 

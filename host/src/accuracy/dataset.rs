@@ -13,12 +13,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
-/// Logits of one call are kept to about so many bytes, as f32.
-const LOGITS_BYTES: u64 = 256 << 20;
 /// Most bytes of one window's logits where no window is asked for.
 const MOST_WINDOW_BYTES: u64 = 4 << 30;
-/// Small windows are put together up to this many.
-const MOST_WINDOWS: u64 = 64;
 
 /// A model's corpus, cut into windows.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +88,7 @@ impl Dataset {
         if windows.is_empty() {
             return Err(misfit("no list of the corpus has 2 tokens, so nothing is predicted".into()));
         }
-        let batch = settings.batch.map_or_else(|| usual_batch(window, vocab_size), |batch| batch as usize);
+        let batch = settings.windows_at_once(window, vocab_size) as usize;
         let tokens = rows.concat();
         let corpus = Corpus {
             name: settings.corpus().file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -211,12 +207,6 @@ fn windows(rows: &[Vec<u32>], window: usize, stride: usize) -> Vec<Window> {
     all
 }
 
-/// As many windows as keep the logits of one call small, and at least one.
-fn usual_batch(window: u32, vocab_size: u32) -> usize {
-    let bytes = logits_bytes(window, vocab_size);
-    usize::try_from((LOGITS_BYTES / bytes.max(1)).clamp(1, MOST_WINDOWS)).unwrap_or(1)
-}
-
 fn logits_bytes(window: u32, vocab_size: u32) -> u64 {
     u64::from(window) * u64::from(vocab_size) * 4
 }
@@ -256,12 +246,6 @@ mod tests {
             let scored: u64 = windows(&rows, window, stride).iter().map(Window::scored).sum();
             assert_eq!(scored, length as u64 - 1, "{length} {window} {stride}");
         }
-    }
-
-    #[test]
-    fn a_call_holds_windows_up_to_a_size() {
-        assert_eq!((usual_batch(1024, 50_257), usual_batch(128, 50_257), usual_batch(32, 16)), (1, 10, 64));
-        assert_eq!(usual_batch(8192, 256_000), 1);
     }
 
     #[test]

@@ -7,12 +7,15 @@ use crate::interrupt;
 use crate::model::ResolvedModel;
 use crate::output;
 use crate::plugins::{PluginFile, PluginFolders};
-use crate::prepare::{Artifact, PrepareError, Prepared, prepare};
-use crate::run::{PluginObserver, Starter};
+use crate::prepare::{Artifact, EngineBuilder, PrepareError, Prepared, Tools, prepare};
+use crate::run::{PluginBuilder, PluginObserver, Starter};
+use crate::text;
 use inferhost_plugin_api::ModelForm;
+use inferhost_plugin_api::shapes::{Shapes, profiles_for};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// As typed, found and checked.
 pub(super) struct Chosen {
@@ -44,8 +47,16 @@ impl Chosen {
         cache: &Path,
         starter: &Starter,
     ) -> Result<Prepared, AppError> {
-        let mut observer = PluginObserver::new(&self.folders, starter).like(&self.options, &BTreeMap::new());
-        let prepared = prepare(model, forms, self.artifact.as_ref(), cache, Some(&mut observer));
+        let env = BTreeMap::new();
+        let mut observer = PluginObserver::new(&self.folders, starter).like(&self.options, &env);
+        let mut told = Building::default();
+        let mut progress = |step: String| told.show(&step);
+        let mut builder = PluginBuilder::new(starter, &self.file.path, "build".into(), &mut progress)
+            .like(&self.options, &env);
+        let profiles = profiles_for(&Shapes::whole(MOST_ROWS, context_of(model)));
+        let engines: Option<(&mut dyn EngineBuilder, _)> = Some((&mut builder, &profiles[..]));
+        let tools = Tools { cache, observer: Some(&mut observer), engines };
+        let prepared = prepare(model, forms, self.artifact.as_ref(), tools);
         let prepared = prepared.map_err(not_prepared)?;
         if let Some(note) = &prepared.note {
             output::note(note);
@@ -54,13 +65,37 @@ impl Chosen {
     }
 }
 
+/// Most positions of an engine for a model that does not say its own.
+const USUAL_CONTEXT: u32 = 1024;
+/// Most rows of an engine that no matrix asks for.
+pub(super) const MOST_ROWS: u32 = 8;
+
+/// The positions that an engine which no matrix asks for is built for: all that the model has.
+pub(super) fn context_of(model: &ResolvedModel) -> u32 {
+    model.config.context_length.unwrap_or(USUAL_CONTEXT)
+}
+
+/// Tells how far a build is, once a second at most.
+#[derive(Default)]
+pub(super) struct Building(Option<Instant>);
+
+impl Building {
+    pub(super) fn show(&mut self, step: &str) {
+        if self.0.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
+            self.0 = Some(Instant::now());
+            output::say(&text::one_line(&format!("building: {step}")));
+        }
+    }
+}
+
 /// Whose fault it is.
 pub(super) fn not_prepared(error: PrepareError) -> AppError {
-    if interrupt::requested() {
-        AppError::interrupted("interrupted")
-    } else if error.is_unsuited() {
-        AppError::bad_input(error)
-    } else {
-        AppError::failed(error)
+    match &error {
+        _ if interrupt::requested() => AppError::interrupted("interrupted"),
+        PrepareError::NotBuilt { degraded, .. } => {
+            AppError::backend(format!("{}: {error}", degraded.kind.name()))
+        }
+        _ if error.degraded_kind().is_some() => AppError::bad_input(error),
+        _ => AppError::failed(error),
     }
 }

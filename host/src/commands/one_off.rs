@@ -12,8 +12,7 @@ use crate::record::Mode;
 use crate::run::{Starter, describe, open_request};
 use crate::text;
 use crate::worker::protocol::{Failure, GenerateSettings, Output, Reply, Request, RunRequest, RunResult};
-use crate::worker::{Lost, StepListener, Worker};
-use crate::worker::{WorkerScratch, temporary_folder};
+use crate::worker::{Listener, Lost, Told, Worker, WorkerScratch, temporary_folder};
 use inferhost_plugin_api::{Positions, Rows};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,7 +67,8 @@ fn streamed(mut call: Call) -> Result<(), AppError> {
     let mut printed = Ok(());
     let prompt_tokens = call.request.rows.batch().total_tokens();
     call.request.stream = true;
-    let result = call.make(&mut |step| {
+    let result = call.make(&mut |told| {
+        let Told::Step(step) = told else { return };
         let part: String = step.iter().map(|&(_, id)| text.push(id)).collect();
         if printed.is_ok() {
             printed = print_part(&part);
@@ -142,10 +142,10 @@ impl Call {
         Ok(Self { model, worker, request, deadline, _logs: logs })
     }
 
-    /// Makes the call; `step` is told the tokens of each step where the request is streamed.
-    fn make(&mut self, step: &mut StepListener<'_>) -> Result<RunResult, AppError> {
+    /// Makes the call; `listener` is told the tokens of each step where the request is streamed.
+    fn make(&mut self, listener: &mut Listener<'_>) -> Result<RunResult, AppError> {
         let request = Request::Run(Box::new(self.request.clone()));
-        match self.worker.call_streamed(request, self.deadline, step).map_err(lost)? {
+        match self.worker.call_heard(request, self.deadline, listener).map_err(lost)? {
             Reply::Ran(result) => Ok(result),
             Reply::Failed(failure) => Err(failed(failure)),
             _ => Err(AppError::backend("the worker gave a reply of another kind")),

@@ -1,18 +1,21 @@
 //! `inferhost prepare`: builds an artifact, says what is in it and how near it comes to its model.
 
-use super::chosen::not_prepared;
+use super::chosen::{Building, context_of, not_prepared};
+use super::options;
 use crate::cli::PrepareArgs;
 use crate::error::AppError;
 use crate::interrupt;
 use crate::model::{self, ResolvedModel};
 use crate::output::{self, print, print_json};
-use crate::plugins::FindError;
-use crate::prepare::artifact::{Artifact, ArtifactInfo, Dialect};
-use crate::prepare::{PrepareError, Prepared, prepare};
-use crate::run::{Agreement, Checker, PluginObserver, Starter};
+use crate::plugins::{FindError, PluginFolders};
+use crate::prepare::artifact::{Artifact, ArtifactInfo, Dialect, Target};
+use crate::prepare::{EngineBuilder, PrepareError, Prepared, Tools, prepare};
+use crate::run::{Agreement, Checker, PluginBuilder, PluginObserver, Starter};
 use crate::worker::temporary_folder;
-use inferhost_plugin_api::ModelForm;
+use inferhost_plugin_api::build::BuildReport;
+use inferhost_plugin_api::shapes::{Shapes, profiles_for};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -33,15 +36,14 @@ pub(super) fn execute(args: &PrepareArgs) -> Result<(), AppError> {
     let starter = Starter::new(logs.path()).map_err(AppError::failed)?;
     let cache = model::cache::cache_dir();
     let model = model::resolve(&args.model, &cache).map_err(AppError::bad_input)?;
-    let mut observer = PluginObserver::new(&folders, &starter);
-    let prepared = prepare(&model, &[ModelForm::Onnx], Some(&artifact), &cache, Some(&mut observer));
-    let prepared = prepared.map_err(not_prepared)?;
+    let prepared = prepared(args, &artifact, &model, &folders, &starter)?;
     let info = prepared.artifact.as_ref().ok_or_else(|| AppError::failed("nothing was built"))?;
     if let Some(note) = &prepared.note {
         output::note(note);
     }
     let check = match args.no_check {
         true => Check::NotAsked,
+        false if artifact.target == Target::Plan => Check::OfEngine,
         false => Check::make(&Checker { folders: &folders, starter: &starter }, &model, &prepared, &artifact),
     };
     let verdict = check.verdict(&artifact);
@@ -56,6 +58,32 @@ pub(super) fn execute(args: &PrepareArgs) -> Result<(), AppError> {
         print(&description(&prepared, info, folder, &check))?;
     }
     verdict
+}
+
+fn prepared(
+    args: &PrepareArgs,
+    artifact: &Artifact,
+    model: &ResolvedModel,
+    folders: &PluginFolders,
+    starter: &Starter,
+) -> Result<Prepared, AppError> {
+    let cache = model::cache::cache_dir();
+    let options = options::parse(&args.options)?;
+    let mut observer = PluginObserver::new(folders, starter);
+    let mut told = Building::default();
+    let mut progress = |step: String| told.show(&step);
+    let plugin = match artifact.target {
+        Target::Onnx => None,
+        Target::Plan => Some(folders.find(&args.plugin).map_err(AppError::bad_input)?),
+    };
+    let profiles = profiles_for(&Shapes::whole(args.rows, context_of(model)));
+    let mut builder = plugin.as_ref().map(|plugin| {
+        PluginBuilder::new(starter, &plugin.path, "build".into(), &mut progress)
+            .like(&options, &BTreeMap::new())
+    });
+    let engines = builder.as_mut().map(|builder| (builder as &mut dyn EngineBuilder, &profiles[..]));
+    let tools = Tools { cache: &cache, observer: Some(&mut observer), engines };
+    prepare(model, &[artifact.form()], Some(artifact), tools).map_err(not_prepared)
 }
 
 /// A folder that is not there yet, or is empty.
@@ -107,6 +135,8 @@ fn copy<'a>(
 /// How near the artifact comes to its model.
 enum Check {
     NotAsked,
+    /// What builds an engine runs it: `conformance` and `eval` hold it against the model.
+    OfEngine,
     /// A plugin that it takes is not there.
     NoPlugin(FindError),
     Failed(String),
@@ -141,6 +171,7 @@ impl Check {
     fn line(&self) -> String {
         match self {
             Self::NotAsked => "no (--no-check)".into(),
+            Self::OfEngine => "no: conformance and eval hold an engine against its model".into(),
             Self::NoPlugin(missing) => format!("not possible: {missing}"),
             Self::Failed(problem) => format!("not possible: {problem}"),
             Self::Made(found) => format!(
@@ -151,6 +182,16 @@ impl Check {
             ),
         }
     }
+}
+
+fn of_engine(report: &BuildReport) -> Vec<String> {
+    let layers: Vec<String> = report.layers.iter().map(|(name, n)| format!("{n} in {name}")).collect();
+    let profiles: Vec<String> = report.profiles.iter().map(ToString::to_string).collect();
+    vec![
+        format!("  engine      {} on {}", report.identity.runtime, report.identity.device),
+        format!("  layers      {}", if layers.is_empty() { "not told".into() } else { layers.join(", ") }),
+        format!("  runs        {} (rows x tokens after cached positions)", profiles.join(", ")),
+    ]
 }
 
 fn description(prepared: &Prepared, info: &ArtifactInfo, folder: &Path, check: &Check) -> String {
@@ -177,6 +218,7 @@ fn description(prepared: &Prepared, info: &ArtifactInfo, folder: &Path, check: &
             calibration.corpus.as_deref().unwrap_or("random token ids (give corpus=FILE for real text)");
         lines.push(format!("  calibrated  on {} tokens of {corpus}", calibration.tokens));
     }
+    lines.extend(info.engine.iter().flat_map(of_engine));
     lines.push(format!("  checked     {}", check.line()));
     lines.join("\n")
 }

@@ -62,7 +62,19 @@ impl Default for Thresholds {
     }
 }
 
+/// Logits of one call are kept to about so many bytes, as f32.
+const LOGITS_BYTES: u64 = 256 << 20;
+/// Small windows are put together up to this many.
+const MOST_WINDOWS: u64 = 64;
+
 impl AccuracySettings {
+    /// Windows of one call: as asked, else as many as keep the logits of one call small, and at least one.
+    pub fn windows_at_once(&self, window: u32, vocab_size: u32) -> u32 {
+        let bytes = u64::from(window) * u64::from(vocab_size) * 4;
+        let usual = (LOGITS_BYTES / bytes.max(1)).clamp(1, MOST_WINDOWS);
+        self.batch.unwrap_or_else(|| u32::try_from(usual).unwrap_or(1))
+    }
+
     /// The file that holds the corpus.
     pub fn corpus(&self) -> &Path {
         self.text.as_deref().or(self.tokens.as_deref()).unwrap_or(Path::new(""))
@@ -106,5 +118,21 @@ impl AccuracySettings {
                 "accuracy.thresholds.{key} is {value}; it must be 0 or more, such as 0.001 for 0.1%"
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_holds_windows_up_to_a_size() {
+        let usual = |window, vocab_size| AccuracySettings::default().windows_at_once(window, vocab_size);
+        assert_eq!(
+            (usual(1024, 50_257), usual(128, 50_257), usual(32, 16), usual(8192, 256_000)),
+            (1, 10, 64, 1)
+        );
+        let settings = AccuracySettings { batch: Some(3), ..AccuracySettings::default() };
+        assert_eq!(settings.windows_at_once(1024, 50_257), 3);
     }
 }

@@ -57,10 +57,37 @@ fn backend(backend: &crate::config::Backend) -> Result<(), String> {
             ));
         }
     }
+    if !backend.profiles.is_empty() {
+        profiles(backend)?;
+    }
     match backend.options.iter().find(|(_, value)| !is_json(value)) {
         None => Ok(()),
         Some((key, _)) => Err(format!(
             "backend `{name}`: option `{key}` must be a finite number, a string, true, false or a list or table of such"
+        )),
+    }
+}
+
+/// Most profiles that a config may give an engine.
+const MOST_PROFILES: usize = 32;
+
+fn profiles(backend: &crate::config::Backend) -> Result<(), String> {
+    let name = &backend.name;
+    if !backend.loads_engine() {
+        return Err(format!(
+            "backend `{name}`: profiles are of engine plans, and its artifact is none; set artifact = \"plan-fp32\" or the like, or leave profiles out"
+        ));
+    }
+    if backend.profiles.len() > MOST_PROFILES {
+        let count = backend.profiles.len();
+        return Err(format!(
+            "backend `{name}`: {count} profiles, at most {MOST_PROFILES} are built into one engine"
+        ));
+    }
+    match backend.profiles.iter().find(|profile| profile.batch.min == 0 || profile.tokens.min == 0) {
+        None => Ok(()),
+        Some(profile) => Err(format!(
+            "backend `{name}`: the profile {profile} begins at no rows or no tokens; batch and tokens begin at 1"
         )),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{AccuracySettings, ConfigError, ReportSettings};
 use crate::record::Mode;
+use inferhost_plugin_api::shapes::Profile;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,8 @@ pub struct RunSettings {
     pub deadline_s: f64,
     /// Longest time to load a plugin and open a model, seconds.
     pub open_deadline_s: f64,
+    /// Longest time to build an engine, seconds.
+    pub build_deadline_s: f64,
     /// Most memory a worker may allocate, MiB; none: no limit.
     pub memory_limit_mb: Option<u64>,
     /// End a row at the model's end-of-text token.
@@ -82,6 +85,7 @@ impl Default for RunSettings {
             shuffle: true,
             deadline_s: 180.0,
             open_deadline_s: 600.0,
+            build_deadline_s: 3600.0,
             memory_limit_mb: None,
             stop_at_eos: false,
             sampling: Sampling::default(),
@@ -136,6 +140,9 @@ pub struct Backend {
     /// The artifact to load (`onnx-fp32`); none: what the plugin prefers.
     #[serde(default)]
     pub artifact: Option<String>,
+    /// What an engine plan is to run; none: what this config submits, by [`profiles_for`](inferhost_plugin_api::shapes::profiles_for).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<Profile>,
     /// What the plugin's file must hash to, 64 hexadecimal digits; none: whatever is there.
     #[serde(default)]
     pub sha256: Option<String>,
@@ -145,6 +152,13 @@ pub struct Backend {
     /// Environment variables of its workers.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+}
+
+impl Backend {
+    /// Whether it loads an engine plan that is built for it.
+    pub fn loads_engine(&self) -> bool {
+        self.artifact.as_deref().is_some_and(|artifact| artifact.starts_with("plan-"))
+    }
 }
 
 /// A shape of work.

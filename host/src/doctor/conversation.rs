@@ -2,13 +2,14 @@
 //! does there is a line in the report.
 
 use super::answer;
-use crate::model;
-use crate::prepare::prepare;
+use crate::model::{self, ResolvedModel};
+use crate::prepare::{Artifact, EngineBuilder, PrepareError, Prepared, Tools, prepare};
 use crate::record::Mode;
-use crate::run::{Starter, open_request};
+use crate::run::{PluginBuilder, Starter, open_request};
 use crate::worker::protocol::{GenerateSettings, Output, Reply, Request, RunRequest};
 use crate::worker::{Lost, Worker};
-use inferhost_plugin_api::{Description, Positions, Rows, SessionInfo};
+use inferhost_plugin_api::shapes::{Shapes, profiles_for};
+use inferhost_plugin_api::{Description, ModelForm, Positions, Rows, SessionInfo};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -125,7 +126,7 @@ impl Speaker<'_> {
         *step = Step::Prepare;
         let said = |error: &dyn std::fmt::Display| Trouble::Said(error.to_string());
         let model = model::resolve(answer::MODEL, self.scratch).map_err(|e| said(&e))?;
-        let prepared = prepare(&model, &forms, None, self.scratch, None).map_err(|e| said(&e))?;
+        let prepared = self.prepared(&model, &forms, plugin).map_err(|e| said(&e))?;
         *step = Step::Answer;
         let start = Instant::now();
         let open = open_request(&prepared, &serde_json::Map::new());
@@ -133,6 +134,24 @@ impl Speaker<'_> {
         heard.answer =
             Some(Answer { precision, largest_difference, ms: start.elapsed().as_secs_f64() * 1e3 });
         Ok(())
+    }
+
+    /// The known model in a form that the plugin opens; where that is an engine alone, one that the plugin builds.
+    fn prepared(
+        &self,
+        model: &ResolvedModel,
+        forms: &[ModelForm],
+        plugin: &Path,
+    ) -> Result<Prepared, PrepareError> {
+        let artifact = (*forms == [ModelForm::EnginePlan]).then_some(Artifact::PLAN_FP32);
+        let mut unheard = |_| {};
+        let mut builder =
+            PluginBuilder::new(self.starter, plugin, "build".into(), &mut unheard).within(self.deadline);
+        let context = model.config.context_length.unwrap_or(1);
+        let rows = u32::try_from(answer::PROMPTS.len()).unwrap_or(1);
+        let profiles = profiles_for(&Shapes::whole(rows, context));
+        let engines: Option<(&mut dyn EngineBuilder, _)> = Some((&mut builder, &profiles[..]));
+        prepare(model, forms, artifact.as_ref(), Tools { cache: self.scratch, observer: None, engines })
     }
 
     /// The session's precision, and how far its logits are off.

@@ -7,6 +7,7 @@
 
 pub mod cache;
 mod config;
+mod engine;
 mod error;
 mod facts;
 pub(crate) mod file_digest;
@@ -23,7 +24,7 @@ mod weights;
 
 pub use config::{Activation, Architecture, Gpt2Config, LlamaConfig, ModelConfig, Rope};
 pub use error::ModelError;
-pub use facts::context_length;
+pub use facts::{context_length, engine_profiles, known_config};
 pub use hub::Hub;
 pub use resolve::{ModelKind, ResolvedModel, check_claim, resolve};
 pub use source::ModelSource;

@@ -2,10 +2,11 @@
 
 use super::config::{MODEL_TYPES, eos_token_ids};
 use super::{
-    Architecture, Hub, ModelConfig, ModelError, ModelSource, Tokenizer, TokenizerFiles, Weights, file_digest,
-    genai, onnx, program, synthetic, tensors,
+    Architecture, Hub, ModelConfig, ModelError, ModelSource, Tokenizer, TokenizerFiles, Weights, engine,
+    file_digest, genai, onnx, program, synthetic, tensors,
 };
 use inferhost_plugin_api::program::{find_program, is_program_name};
+use inferhost_plugin_api::shapes::Profile;
 use inferhost_plugin_api::{ModelForm, config_beside, find_graph};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,11 @@ pub enum ModelKind {
     Onnx {
         /// The `.onnx` file.
         graph: PathBuf,
+    },
+    /// An engine plan that was built elsewhere.
+    Engine {
+        /// What it runs.
+        profiles: Vec<Profile>,
     },
     /// A program that PyTorch exported.
     Program {
@@ -120,6 +126,9 @@ fn from_path(spec: &str, path: &Path, cache: &Path) -> Result<ResolvedModel, Mod
     }
     let has = |name: &str| path.join(name).is_file();
     let has_weights = has("model.safetensors") || has("model.safetensors.index.json");
+    if !has_weights && engine::is_in(&path) {
+        return engine::resolve(spec, path, cache);
+    }
     if !has_weights {
         let malformed = |problem: String| ModelError::malformed(&path, problem);
         let graph = find_graph(&path).map_err(malformed)?;

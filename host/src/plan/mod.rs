@@ -1,9 +1,13 @@
 //! From a config to the runs it asks for, in the order they will be made. Pure: the same config and the same
 //! facts about its models give the same plan.
 
+mod coverage;
 mod shard;
+mod submitted;
 
+pub use coverage::{CellCoverage, Coverage, EngineProfiles, Origin};
 pub use shard::Shard;
+pub use submitted::{evaluated, submitted};
 
 use crate::config::{Backend, Config, Model, Scenario};
 use crate::digest::hex;
@@ -149,13 +153,18 @@ fn cell_id(
 ) -> CellId {
     let Model { name: model, source, .. } = &config.models[model];
     // A pin says which file may run, not what is run.
-    let Backend { name: backend, plugin, artifact, options, env, sha256: _ } = &config.backends[backend];
+    let Backend { name: backend, plugin, artifact, options, env, profiles, sha256: _ } =
+        &config.backends[backend];
     let Scenario { name: scenario, batch, prompt_tokens, new_tokens } = &config.scenarios[scenario];
     let run = &config.run;
     let prompt_text = run.prompt_text.as_deref().and_then(Path::file_name).map(OsStr::to_string_lossy);
+    let mut on = serde_json::json!([backend, file_name(plugin), artifact, options, env]);
+    if let (false, Some(on)) = (profiles.is_empty(), on.as_array_mut()) {
+        on.push(serde_json::json!(profiles));
+    }
     let identity = serde_json::json!([
         [model, file_name(source)],
-        [backend, file_name(plugin), artifact, options, env],
+        on,
         [scenario, batch, prompt_tokens, new_tokens],
         [mode, use_cache, run.logits, run.sampling, run.stop_at_eos],
         [config.seed, prompt_text],
@@ -201,17 +210,18 @@ fn groups(config: &Config, cells: &[Cell]) -> Vec<Group> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::RunSettings;
     use std::collections::HashSet;
 
-    fn config() -> Config {
+    pub(crate) fn config() -> Config {
         let model = |name: &str| Model { name: name.into(), source: name.into(), claimed_params: None };
         let backend = |name: &str| Backend {
             name: name.into(),
             plugin: "faulty".into(),
             artifact: None,
+            profiles: Vec::new(),
             sha256: None,
             options: serde_json::Map::new(),
             env: BTreeMap::new(),

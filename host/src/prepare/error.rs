@@ -1,6 +1,7 @@
 //! Why a model cannot be brought into a form that a plugin opens.
 
 use crate::model::ModelError;
+use crate::record::{Degraded, DegradedKind};
 use std::path::{Path, PathBuf};
 
 /// Why nothing could be prepared.
@@ -13,6 +14,16 @@ pub enum PrepareError {
         spec: String,
         /// What it is and what the plugin opens.
         problem: String,
+    },
+    /// What a plugin's builder said, or how it was lost.
+    #[error("model {spec:?}: {artifact} was not built: {}", degraded.message)]
+    NotBuilt {
+        /// The model.
+        spec: String,
+        /// What was to be built.
+        artifact: String,
+        /// Why not.
+        degraded: Box<Degraded>,
     },
     /// The model's own files.
     #[error(transparent)]
@@ -28,13 +39,17 @@ pub enum PrepareError {
 }
 
 impl PrepareError {
-    /// Whether the model itself is the reason, on any machine; what is not may be gone at the next try, as a full
-    /// disk.
-    pub const fn is_unsuited(&self) -> bool {
-        matches!(
-            self,
-            Self::Unsuited { .. } | Self::Model(ModelError::Unsupported { .. } | ModelError::Tensor { .. })
-        )
+    /// What this says of a backend's runs, where it is a fact about the model and the backend; none for what may be gone
+    /// at the next try, as a full disk.
+    pub const fn degraded_kind(&self) -> Option<DegradedKind> {
+        match self {
+            Self::Unsuited { .. }
+            | Self::Model(ModelError::Unsupported { .. } | ModelError::Tensor { .. }) => {
+                Some(DegradedKind::Unsupported)
+            }
+            Self::NotBuilt { degraded, .. } => Some(degraded.kind),
+            Self::Model(_) | Self::Io { .. } => None,
+        }
     }
 
     /// For `map_err` on an operation at `path`.
@@ -53,7 +68,8 @@ mod tests {
         let dtype = PrepareError::from(ModelError::unsupported(Path::new("m"), "tensor a is stored as I8"));
         let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
         let (disk, read) = (PrepareError::io(Path::new("m"))(full()), ModelError::io(Path::new("m"))(full()));
-        assert!(unsuited.is_unsuited() && dtype.is_unsuited());
-        assert!(!disk.is_unsuited() && !PrepareError::from(read).is_unsuited());
+        assert_eq!(unsuited.degraded_kind(), Some(DegradedKind::Unsupported));
+        assert_eq!(dtype.degraded_kind(), Some(DegradedKind::Unsupported));
+        assert_eq!((disk.degraded_kind(), PrepareError::from(read).degraded_kind()), (None, None));
     }
 }

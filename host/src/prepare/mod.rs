@@ -9,13 +9,14 @@ pub mod calibrate;
 mod error;
 mod onnx;
 
-pub use artifact::{Artifact, ArtifactFile, ArtifactInfo};
+pub use artifact::{Artifact, ArtifactFile, ArtifactInfo, EngineBuilder};
 pub use calibrate::{Histogram, Observer};
 pub use error::PrepareError;
 
 use crate::model::{ModelKind, ResolvedModel};
-use artifact::Ensured;
+use artifact::{Ensured, Target};
 use inferhost_plugin_api::ModelForm;
+use inferhost_plugin_api::shapes::Profile;
 use std::path::{Path, PathBuf};
 
 /// What a backend is to open.
@@ -40,9 +41,18 @@ impl Prepared {
     }
 }
 
+/// What preparing takes beside the model.
+pub struct Tools<'a> {
+    /// Where artifacts are kept.
+    pub cache: &'a Path,
+    /// Runs what a calibration needs.
+    pub observer: Option<&'a mut dyn Observer>,
+    /// Builds engines that run these profiles.
+    pub engines: Option<(&'a mut dyn EngineBuilder, &'a [Profile])>,
+}
+
 /// Brings `model` into one of `forms`, those that the plugin opens: as it is where that will do and no `artifact`
-/// is asked for, else as an artifact, built first where `cache` does not hold it; `observer` runs what a calibration
-/// needs.
+/// is asked for, else as an artifact, built first where the cache does not hold it.
 ///
 /// # Errors
 /// A model that cannot be brought into any of `forms`, or what failed in building.
@@ -50,13 +60,15 @@ pub fn prepare(
     model: &ResolvedModel,
     forms: &[ModelForm],
     artifact: Option<&Artifact>,
-    cache: &Path,
-    observer: Option<&mut dyn Observer>,
+    tools: Tools<'_>,
 ) -> Result<Prepared, PrepareError> {
     match route(model, forms, artifact)? {
         Route::AsItIs(form, path) => Ok(Prepared::as_it_is(path, form)),
         Route::Build(artifact) => {
-            let built = artifact::ensure(&artifact, model, cache, observer)?;
+            let built = match artifact.target {
+                Target::Onnx => artifact::ensure(&artifact, model, tools.cache, tools.observer)?,
+                Target::Plan => artifact::ensure_engine(&artifact, model, tools)?,
+            };
             let form = artifact.form();
             let Ensured { folder, info, built, note } = built;
             Ok(Prepared { path: folder, form, artifact: Some(info), built, note })
@@ -97,6 +109,13 @@ fn route(
         (ModelKind::Program { form, .. }, None) => {
             Err(unsuited(format!("it is a program of the form {}, and {only}", form.name())))
         }
+        (ModelKind::Engine { .. }, Some(artifact)) => Err(unsuited(format!(
+            "it is an engine plan already, so no {artifact} is built from it; leave the artifact out"
+        ))),
+        (ModelKind::Engine { .. }, None) if opens(ModelForm::EnginePlan) => {
+            Ok(Route::AsItIs(ModelForm::EnginePlan, model.folder.clone()))
+        }
+        (ModelKind::Engine { .. }, None) => Err(unsuited(format!("it is an engine plan, and {only}"))),
         (ModelKind::HuggingFace, Some(artifact)) if !opens(artifact.form()) => {
             Err(unsuited(format!("{artifact} was asked for, and {only}")))
         }
@@ -105,6 +124,9 @@ fn route(
             Ok(Route::AsItIs(ModelForm::HuggingFace, model.folder.clone()))
         }
         (ModelKind::HuggingFace, None) if opens(ModelForm::Onnx) => Ok(Route::Build(Artifact::FP32)),
+        (ModelKind::HuggingFace, None) if opens(ModelForm::EnginePlan) => Err(unsuited(format!(
+            "{only}; say which engine to build from it, such as artifact = \"plan-fp32\""
+        ))),
         (ModelKind::HuggingFace, None) => {
             Err(unsuited(format!("it can be brought into the forms hf and onnx, and {only}")))
         }
@@ -151,7 +173,15 @@ mod tests {
         check(hf(), &[Onnx], None, build());
         check(hf(), &[Onnx, HuggingFace], fp32, build());
         check(hf(), &[HuggingFace], fp32, Err("onnx-fp32 was asked for, and the plugin opens only hf"));
-        check(hf(), &[EnginePlan], None, Err("it can be brought into the forms hf and onnx"));
+        check(hf(), &[EnginePlan], None, Err("opens only plan; say which engine to build from it"));
+        check(hf(), &[AotInductor], None, Err("it can be brought into the forms hf and onnx"));
+        let engine = || ModelKind::Engine { profiles: Vec::new() };
+        check(engine(), &[EnginePlan], None, as_is(EnginePlan, "/m"));
+        check(engine(), &[Onnx], None, Err("it is an engine plan, and the plugin opens only onnx"));
+        check(engine(), &[EnginePlan], fp32, Err("it is an engine plan already"));
+        let plan: Artifact = "plan-fp16".parse().unwrap();
+        check(hf(), &[EnginePlan], Some(&plan), Ok(Route::Build(plan.clone())));
+        check(hf(), &[Onnx], Some(&plan), Err("plan-fp16 was asked for, and the plugin opens only onnx"));
         check(onnx(), &[Onnx], None, as_is(Onnx, "/m"));
         check(graph("other.onnx"), &[Onnx], None, as_is(Onnx, "/m/other.onnx"));
         check(graph("onnx/model.onnx"), &[Onnx], None, as_is(Onnx, "/m/onnx/model.onnx"));

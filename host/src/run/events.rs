@@ -7,6 +7,13 @@ use crate::record::Record;
 pub enum Event<'a> {
     /// A slow step before the first run.
     Preparing(String),
+    /// How far a slow step is.
+    Building {
+        /// Which.
+        what: String,
+        /// What is being done, and how far it is.
+        step: String,
+    },
     /// Something the user should know, once.
     Note(String),
     /// The matrix begins.

@@ -4,7 +4,7 @@ use super::matrix::{Matrix, RunError};
 use super::open::{NotOpen, misplaced_reply, open_worker};
 use crate::plan::{Group, Run};
 use crate::prompts;
-use crate::record::{Degraded, Mode, Stage};
+use crate::record::{Degraded, DegradedKind, Mode, Stage};
 use crate::worker::protocol::{GenerateSettings, Reply, Request, RunRequest, RunResult};
 use crate::worker::{Lost, Worker};
 use inferhost_plugin_api::SessionInfo;
@@ -55,6 +55,10 @@ impl<'a> GroupRunner<'a> {
     }
 
     fn try_run(&mut self, run: Run) -> Result<RunResult, Stop> {
+        if let Some(problem) = self.matrix.setup.coverage.problem(run.cell) {
+            self.pid = None;
+            return Err(Stop::Degraded(Degraded::new(DegradedKind::ShapeNotCovered, Stage::Open, problem)));
+        }
         if let Some(degraded) = &self.given_up {
             self.pid = None;
             return Err(Stop::Degraded(degraded.clone()));

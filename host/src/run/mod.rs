@@ -4,6 +4,7 @@
 
 mod agreement;
 mod backend;
+mod build;
 mod calibrate;
 mod events;
 mod exchange;
@@ -18,6 +19,7 @@ mod start;
 
 pub use agreement::{Agreement, Checker};
 pub use backend::describe;
+pub use build::PluginBuilder;
 pub use calibrate::PluginObserver;
 pub use events::Event;
 pub use first_manifest::first_manifest;

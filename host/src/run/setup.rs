@@ -3,19 +3,21 @@
 //! here; a backend that cannot run a model is a fact about that backend, and its runs are recorded as degraded.
 
 use super::backend::{locate, ready_backend};
-use super::{Event, PluginObserver, Starter};
+use super::{Event, PluginBuilder, PluginObserver, Starter};
 use crate::config::{self, Config};
 use crate::input;
 use crate::interrupt;
-use crate::model::{self, ModelError, ResolvedModel};
+use crate::model::{self, ModelError, ModelKind, ResolvedModel};
+use crate::plan::{Coverage, evaluated, plan};
 use crate::plugins::{FindError, HashedFile, PluginFile, PluginFolders};
-use crate::prepare::{Artifact, Observer, PrepareError, Prepared, prepare};
+use crate::prepare::{Artifact, EngineBuilder, PrepareError, Prepared, Tools, prepare};
 use crate::prompts::PromptSource;
 use crate::record::{Degraded, DegradedKind, Stage};
 use crate::worker::protocol::{Failure, Request};
 use inferhost_plugin_api::Description;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Everything the runs need.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Setup {
     pub backends: Vec<ReadyBackend>,
     /// By model and backend: what to open, or why nothing can be.
     pub pairs: BTreeMap<(usize, usize), Result<Prepared, Degraded>>,
+    /// Which profile of which engine runs what.
+    pub coverage: Coverage,
 }
 
 /// A model with its prompts.
@@ -149,14 +153,15 @@ pub fn setup(
         preparing(events, format!("model {}", model.name))?;
         models.push(ready_model(model, config, cache)?);
     }
+    let coverage = coverage(config, &models);
     let mut pairs = BTreeMap::new();
     for (m, model) in models.iter().enumerate() {
         for (b, backend) in backends.iter().enumerate() {
-            let (model_name, backend_name) = (&config.models[m].name, &config.backends[b].name);
-            preparing(events, format!("{model_name} for {backend_name}"))?;
-            let settings = &config.backends[b];
-            let mut observer = PluginObserver::new(folders, starter).like(&settings.options, &settings.env);
-            let pair = ready_pair(model, backend, artifacts[b].as_ref(), cache, &mut observer)
+            let model_name = &config.models[m].name;
+            preparing(events, format!("{model_name} for {}", config.backends[b].name))?;
+            let readying = Readying { config, folders, starter, cache, coverage: &coverage, at: (m, b) };
+            let pair = readying
+                .pair(model, backend, artifacts[b].as_ref(), events)
                 .map_err(|source| SetupError::Prepare { model: model_name.clone(), source })?;
             if let Some(note) = pair.as_ref().ok().and_then(|prepared| prepared.note.clone()) {
                 events(Event::Note(note));
@@ -164,7 +169,31 @@ pub fn setup(
             pairs.insert((m, b), pair);
         }
     }
-    Ok(Setup { models, backends, pairs })
+    Ok(Setup { models, backends, pairs, coverage })
+}
+
+/// Of the whole plan, and of the evaluation that may follow it.
+fn coverage(config: &Config, models: &[ReadyModel]) -> Coverage {
+    let cells = plan(config, &contexts(config, models)).cells;
+    let (mut built, mut scored) = (BTreeMap::new(), BTreeMap::new());
+    for (index, ReadyModel { resolved, .. }) in models.iter().enumerate() {
+        if let ModelKind::Engine { profiles } = &resolved.kind {
+            built.insert(index, profiles.clone());
+        }
+        if let (Some(settings), Some(vocab_size)) = (&config.accuracy, resolved.config.vocab_size) {
+            let shapes = evaluated(settings, resolved.config.context_length, vocab_size);
+            scored.extend(shapes.map(|shapes| (index, shapes)));
+        }
+    }
+    Coverage::new(config, &cells, &built, &scored)
+}
+
+/// The most positions of a row of each model, by name, where it is known.
+fn contexts(config: &Config, models: &[ReadyModel]) -> BTreeMap<String, u32> {
+    let known = config.models.iter().zip(models);
+    known
+        .filter_map(|(model, ready)| Some((model.name.clone(), ready.resolved.config.context_length?)))
+        .collect()
 }
 
 /// Tells of the next step, unless the user has asked to stop.
@@ -208,24 +237,53 @@ fn ready_model(model: &config::Model, config: &Config, cache: &Path) -> Result<R
     Ok(ReadyModel { resolved, prompts })
 }
 
-/// What a backend cannot be given is a fact about the backend; what the disk refuses stops the run.
-fn ready_pair(
-    model: &ReadyModel,
-    backend: &ReadyBackend,
-    artifact: Option<&Artifact>,
-    cache: &Path,
-    observer: &mut dyn Observer,
-) -> Result<Result<Prepared, Degraded>, PrepareError> {
-    let description = match &backend.description {
-        Ok(description) => description,
-        Err(degraded) => return Ok(Err(degraded.clone())),
-    };
-    match prepare(&model.resolved, &description.forms, artifact, cache, Some(observer)) {
-        Ok(prepared) => Ok(Ok(prepared)),
-        Err(error) if error.is_unsuited() => {
-            Ok(Err(Degraded::new(DegradedKind::Unsupported, Stage::Open, error.to_string())))
+/// What it takes to ready one model for one backend.
+struct Readying<'a> {
+    config: &'a Config,
+    folders: &'a PluginFolders,
+    starter: &'a Starter,
+    cache: &'a Path,
+    coverage: &'a Coverage,
+    /// Which model, which backend.
+    at: (usize, usize),
+}
+
+impl Readying<'_> {
+    /// What a backend cannot be given is a fact about the backend; what the disk refuses stops the run.
+    fn pair(
+        &self,
+        model: &ReadyModel,
+        backend: &ReadyBackend,
+        artifact: Option<&Artifact>,
+        events: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Result<Prepared, Degraded>, PrepareError> {
+        let (description, file) = match (&backend.description, &backend.file) {
+            (Ok(description), Some(file)) => (description, file),
+            (Err(degraded), _) => return Ok(Err(degraded.clone())),
+            (Ok(_), None) => {
+                return Ok(Err(Degraded::new(DegradedKind::RuntimeMissing, Stage::Load, "no plugin")));
+            }
+        };
+        let (settings, model_name) = (&self.config.backends[self.at.1], &self.config.models[self.at.0].name);
+        let mut observer =
+            PluginObserver::new(self.folders, self.starter).like(&settings.options, &settings.env);
+        let what = format!("{model_name} for {}", settings.name);
+        let mut progress = |step| events(Event::Building { what: what.clone(), step });
+        let log = format!("build-{model_name}-{}", settings.name);
+        let mut builder = PluginBuilder::new(self.starter, &file.path, log, &mut progress)
+            .like(&settings.options, &settings.env)
+            .within(Duration::from_secs_f64(self.config.run.build_deadline_s));
+        let engine = self.coverage.engine(self.at.0, self.at.1);
+        let profiles = engine.map_or(&[][..], |engine| &engine.profiles);
+        let engines: Option<(&mut dyn EngineBuilder, _)> = Some((&mut builder, profiles));
+        let tools = Tools { cache: self.cache, observer: Some(&mut observer), engines };
+        match prepare(&model.resolved, &description.forms, artifact, tools) {
+            Ok(prepared) => Ok(Ok(prepared)),
+            Err(error) => match error.degraded_kind() {
+                Some(kind) => Ok(Err(Degraded::new(kind, Stage::Open, error.to_string()))),
+                None => Err(error),
+            },
         }
-        Err(error) => Err(error),
     }
 }
 
@@ -245,9 +303,6 @@ impl From<Failure> for Degraded {
 impl Setup {
     /// The most positions of a row of each model, by name, where it is known.
     pub fn contexts(&self, config: &Config) -> BTreeMap<String, u32> {
-        let known = config.models.iter().zip(&self.models);
-        known
-            .filter_map(|(model, ready)| Some((model.name.clone(), ready.resolved.config.context_length?)))
-            .collect()
+        contexts(config, &self.models)
     }
 }

@@ -1,5 +1,6 @@
 //! The work of a worker: load, open, run. The clock runs around the plugin's call and nothing else.
 
+use super::build;
 use super::collected::{Collected, Streamed};
 use super::computed::Computed;
 use super::observations::Observations;
@@ -47,6 +48,8 @@ impl Engine {
         let result = match request {
             Request::Load { plugin } => self.load(&plugin),
             Request::Describe { options } => self.describe(&options),
+            Request::Identify { options } => build::identify(self.plugin, &options),
+            Request::Build(order) => build::build(self.plugin, &order, say),
             Request::Open { path, form, options } => self.open(&path, form, &options),
             Request::Run(request) => self.run(&request, say).map(Reply::Ran),
             Request::Observe { rows, widths, finish } => self.observe(&rows, &widths, finish),
@@ -169,12 +172,12 @@ fn call(
     Ok((start, start.elapsed()))
 }
 
-fn parse(options: &str) -> Result<Value, Failure> {
+pub(super) fn parse(options: &str) -> Result<Value, Failure> {
     serde_json::from_str(options).map_err(|e| misuse(Stage::Open, &format!("options are not JSON: {e}")))
 }
 
 /// As JSON text, which stands in the manifest and in reports.
-fn said(stage: Stage, what: &str, value: &impl Serialize) -> Result<String, Failure> {
+pub(super) fn said(stage: Stage, what: &str, value: &impl Serialize) -> Result<String, Failure> {
     let json =
         serde_json::to_string(value).map_err(|e| misuse(stage, &format!("{what} is malformed: {e}")))?;
     if json.len() <= MOST_SAID {

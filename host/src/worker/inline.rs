@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use super::protocol::{FromWorker, Reply, Request};
-use super::{Lost, StepListener, Worker};
+use super::{Listener, Lost, Told, Worker};
 use crate::interrupt;
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ pub struct InlineWorker {
 }
 
 impl Worker for InlineWorker {
-    fn call_streamed(
+    fn call_heard(
         &mut self,
         request: Request,
         _deadline: Duration,
-        step: &mut StepListener<'_>,
+        listener: &mut Listener<'_>,
     ) -> Result<Reply, Lost> {
         if interrupt::requested() {
             return Err(Lost::Interrupted);
         }
-        Ok(self.engine.handle(request, &mut |message| {
-            if let FromWorker::Step(tokens) = message {
-                step(&tokens);
-            }
+        Ok(self.engine.handle(request, &mut |message| match message {
+            FromWorker::Step(tokens) => listener(Told::Step(&tokens)),
+            FromWorker::Building { phase, done, total } => listener(Told::Building(&phase, done, total)),
+            _ => {}
         }))
     }
 

@@ -5,6 +5,7 @@
 //! started, `scratch` where it may have written.
 
 mod apart;
+mod build;
 pub mod child;
 mod collected;
 mod computed;
@@ -33,8 +34,17 @@ pub use settings::WorkerSettings;
 use protocol::{Reply, Request};
 use std::time::Duration;
 
-/// Takes the tokens of each step of a streamed run, each with its row.
-pub type StepListener<'a> = dyn FnMut(&[(u32, u32)]) + 'a;
+/// What a worker tells on the way to its reply.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// The tokens of a step of a streamed run, each with its row.
+    Step(&'a [(u32, u32)]),
+    /// How far a build is: steps done of so many.
+    Building(&'a str, u32, u32),
+}
+
+/// Takes what a worker tells on the way.
+pub type Listener<'a> = dyn FnMut(Told<'_>) + 'a;
 
 /// Something that answers requests.
 pub trait Worker {
@@ -43,19 +53,18 @@ pub trait Worker {
     /// # Errors
     /// [`Lost`] where there is no worker any more, and why.
     fn call(&mut self, request: Request, deadline: Duration) -> Result<Reply, Lost> {
-        self.call_streamed(request, deadline, &mut |_| {})
+        self.call_heard(request, deadline, &mut |_| {})
     }
 
-    /// As [`call`](Self::call); `step` is told the tokens of each step of a streamed run as they come, each with its
-    /// row.
+    /// As [`call`](Self::call); `listener` is told what comes before the reply.
     ///
     /// # Errors
     /// [`Lost`] where there is no worker any more, and why.
-    fn call_streamed(
+    fn call_heard(
         &mut self,
         request: Request,
         deadline: Duration,
-        step: &mut StepListener<'_>,
+        listener: &mut Listener<'_>,
     ) -> Result<Reply, Lost>;
 
     /// The worker's process id.

@@ -5,7 +5,7 @@ use super::output_log::{self, OutputLog};
 use super::protocol::{FromWorker, Reply, Request, Sent};
 use super::scratch::WorkerScratch;
 use super::settings::WorkerSettings;
-use super::{Lost, StepListener, Worker, descendants, guard, lost};
+use super::{Listener, Lost, Told, Worker, descendants, guard, lost};
 use crate::interrupt;
 use crate::platform::caught;
 use crate::record::Stage;
@@ -67,11 +67,15 @@ impl ProcessWorker {
     }
 
     /// What `message` means for the call; none where it goes on.
-    fn take(&mut self, message: FromWorker, step: &mut StepListener<'_>) -> Option<Reply> {
+    fn take(&mut self, message: FromWorker, listener: &mut Listener<'_>) -> Option<Reply> {
         match message {
             FromWorker::Reply(reply) => Some(self.completed(*reply)),
             FromWorker::Step(tokens) => {
-                step(&tokens);
+                listener(Told::Step(&tokens));
+                None
+            }
+            FromWorker::Building { phase, done, total } => {
+                listener(Told::Building(&phase, done, total));
                 None
             }
             FromWorker::Entered(stage) => {
@@ -93,9 +97,9 @@ impl ProcessWorker {
     }
 
     /// The reply that a worker sent before it ended, if it did.
-    fn last_reply(&mut self, step: &mut StepListener<'_>) -> Option<Reply> {
+    fn last_reply(&mut self, listener: &mut Listener<'_>) -> Option<Reply> {
         while let Heard::Message(message) = self.connection.hear(LAST_REPLY) {
-            if let Some(reply) = self.take(message, step) {
+            if let Some(reply) = self.take(message, listener) {
                 return Some(reply);
             }
         }
@@ -104,11 +108,11 @@ impl ProcessWorker {
 }
 
 impl Worker for ProcessWorker {
-    fn call_streamed(
+    fn call_heard(
         &mut self,
         request: Request,
         deadline: Duration,
-        step: &mut StepListener<'_>,
+        listener: &mut Listener<'_>,
     ) -> Result<Reply, Lost> {
         let start = Instant::now();
         self.stage = request.first_stage();
@@ -117,7 +121,7 @@ impl Worker for ProcessWorker {
         loop {
             match self.connection.hear(WATCH) {
                 Heard::Message(message) => {
-                    if let Some(reply) = self.take(message, step) {
+                    if let Some(reply) = self.take(message, listener) {
                         return Ok(reply);
                     }
                 }
@@ -128,7 +132,7 @@ impl Worker for ProcessWorker {
                 return Err(Lost::Interrupted);
             }
             if self.process.has_ended() {
-                return self.last_reply(step).ok_or_else(|| self.process.lost(self.stage));
+                return self.last_reply(listener).ok_or_else(|| self.process.lost(self.stage));
             }
             if start.elapsed() > deadline {
                 return Err(self.process.timed_out(self.stage, deadline));

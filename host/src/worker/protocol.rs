@@ -5,6 +5,7 @@ use crate::platform::caught;
 use crate::prepare::Histogram;
 use crate::record::{DegradedKind, Mode, Stage, Telemetry};
 use crate::text;
+use inferhost_plugin_api::build::BuildSpec;
 use inferhost_plugin_api::{ErrorKind, ModelForm, Positions, Rows};
 use ipc_channel::ipc::{IpcReceiver, IpcSender};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,15 @@ pub enum FromWorker {
     Entered(Stage),
     /// A streamed run made these tokens, each with its row.
     Step(Vec<(u32, u32)>),
+    /// How far a build is.
+    Building {
+        /// What is being done.
+        phase: String,
+        /// Steps of it that are done.
+        done: u32,
+        /// Of so many.
+        total: u32,
+    },
     /// The request is done.
     Reply(Box<Reply>),
     /// Said by the host to itself where the worker died before it could connect.
@@ -66,6 +76,13 @@ pub enum Request {
         /// The backend's.
         options: String,
     },
+    /// Ask the loaded plugin what, of this machine and its options, decides what it builds. Options are JSON text.
+    Identify {
+        /// The backend's.
+        options: String,
+    },
+    /// Build what the loaded plugin opens.
+    Build(BuildOrder),
     /// Open a model.
     Open {
         /// File or folder.
@@ -95,11 +112,26 @@ impl Request {
     pub fn first_stage(&self) -> Stage {
         match self {
             Self::Load { .. } | Self::Describe { .. } => Stage::Load,
-            Self::Open { .. } => Stage::Open,
+            Self::Open { .. } | Self::Identify { .. } | Self::Build(_) => Stage::Open,
             Self::Run(run) if run.warmups > 0 => Stage::Warmup,
             Self::Run(_) | Self::Observe { .. } | Self::Evaluate(_) => Stage::Run,
         }
     }
+}
+
+/// What to build, from what, where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BuildOrder {
+    /// A file or folder.
+    pub source: PathBuf,
+    /// What it is.
+    pub form: ModelForm,
+    /// An empty folder.
+    pub folder: PathBuf,
+    /// What it is to be.
+    pub spec: BuildSpec,
+    /// JSON text.
+    pub options: String,
 }
 
 /// A run and its warm-ups.
@@ -148,6 +180,10 @@ pub enum Reply {
     },
     /// To [`Request::Describe`]: a description as JSON.
     Described(String),
+    /// To [`Request::Identify`]: a build identity as JSON.
+    Identified(String),
+    /// To [`Request::Build`]: a build report as JSON.
+    Built(String),
     /// To [`Request::Open`]: a session info as JSON.
     Opened(String),
     /// To [`Request::Run`].

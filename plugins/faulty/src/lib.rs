@@ -2,9 +2,10 @@
 //! output, in the call and as often as its options say. Without a fault it is a complete, small plugin around a
 //! fake model, and a place to start reading before writing one.
 //!
-//! `model` computes logits, `options` says what may be asked for, `fault` does the harm, `session` ties them
+//! `model` computes logits, `engine` builds what refuses shapes that it was not built for, `options` says what may be asked for, `fault` does the harm, `session` ties them
 //! together behind the plugin traits.
 
+mod engine;
 mod fault;
 mod model;
 mod options;
@@ -12,13 +13,15 @@ mod session;
 
 pub use session::FaultySession;
 
+use abi_stable::library::LibHeader;
 use fault::Faults;
 use inferhost_plugin_api::{
-    Backend, Description, Error, ModelForm, OpenRequest, Runtime, export_backend, parse_options,
+    Backend, Description, Error, ModelForm, OpenRequest, Runtime, build, export_backend, parse_options,
 };
 use model::FakeModel;
 use options::{Fault, Options, Stage};
 use serde_json::Value;
+use std::sync::LazyLock;
 
 /// The backend.
 pub struct Faulty;
@@ -43,21 +46,30 @@ impl Backend for Faulty {
             },
             devices: vec!["cpu".into()],
             precisions: vec!["f32".into()],
-            forms: vec![ModelForm::HuggingFace, ModelForm::Onnx],
+            forms: vec![ModelForm::HuggingFace, ModelForm::Onnx, ModelForm::EnginePlan],
             options: options::descriptions(),
         })
     }
 
     fn open(request: &OpenRequest<'_>) -> Result<FaultySession, Error> {
         let mut faults = Faults::new(request.parse_options()?)?;
-        if !matches!(request.form, ModelForm::HuggingFace | ModelForm::Onnx) {
+        if !matches!(request.form, ModelForm::HuggingFace | ModelForm::Onnx | ModelForm::EnginePlan) {
             return Err(Error::unsupported(format!(
-                "faulty opens the forms hf and onnx, not {}; give it a model folder",
+                "faulty opens the forms hf, onnx and plan, not {}; give it a model folder",
                 request.form.name()
             )));
         }
         faults.before(Stage::Open)?;
-        Ok(FaultySession::new(FakeModel::open(request.path)?, faults))
+        let mut model = FakeModel::open(request.path)?;
+        if request.form == ModelForm::EnginePlan {
+            model.profiles = Some(engine::profiles(request.path)?);
+        }
+        Ok(FaultySession::new(model, faults))
+    }
+
+    fn extension(name: &str) -> Option<&'static LibHeader> {
+        static BUILD: LazyLock<LibHeader> = LazyLock::new(build::header::<Faulty>);
+        (name == build::NAME).then(|| &*BUILD)
     }
 }
 

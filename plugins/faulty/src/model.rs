@@ -1,7 +1,9 @@
 //! A model with no weights: the logits of a position are a hash of the row's tokens up to it. Rows cannot influence
 //! one another and a cached step equals an uncached one, as with a real model, at next to no cost.
 
+use crate::engine;
 use inferhost_plugin_api::decode::{NextLogits, StepModel};
+use inferhost_plugin_api::shapes::{Profile, Shape};
 use inferhost_plugin_api::{Batch, Error};
 use serde::Deserialize;
 use std::path::Path;
@@ -22,7 +24,11 @@ pub(crate) struct FakeModel {
     pub(crate) poisoned: bool,
     /// Moves every logit by this much at most.
     pub(crate) noise: f32,
+    /// The shapes that may be run; none: all.
+    pub(crate) profiles: Option<Vec<Profile>>,
     rows: Vec<u64>,
+    /// Positions of the longest row that are cached.
+    past: u32,
     logits: Vec<f32>,
 }
 
@@ -48,7 +54,9 @@ impl FakeModel {
             context_length: config.n_positions.or(config.max_position_embeddings),
             poisoned: false,
             noise: 0.0,
+            profiles: None,
             rows: Vec::new(),
+            past: 0,
             logits: Vec::new(),
         })
     }
@@ -66,6 +74,11 @@ impl FakeModel {
         }
     }
 
+    /// Refuses a prefill that the engine does not run.
+    pub(crate) fn check(&self, batch: Batch<'_>) -> Result<(), Error> {
+        engine::check(self.profiles.as_deref(), engine::shape_of(batch))
+    }
+
     fn next(&mut self) -> NextLogits<'_> {
         let vocab = self.vocab();
         let mut logits = std::mem::take(&mut self.logits);
@@ -80,11 +93,16 @@ impl FakeModel {
 
 impl StepModel for FakeModel {
     fn start(&mut self, batch: Batch<'_>, _capacity: usize) -> Result<NextLogits<'_>, Error> {
+        self.check(batch)?;
+        self.past = engine::shape_of(batch).tokens;
         self.rows = batch.iter().map(|row| states(row).last().unwrap_or(0)).collect();
         Ok(self.next())
     }
 
     fn step(&mut self, tokens: &[u32]) -> Result<NextLogits<'_>, Error> {
+        let batch = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+        engine::check(self.profiles.as_deref(), Shape { batch, tokens: 1, past: self.past })?;
+        self.past += 1;
         for (state, &token) in self.rows.iter_mut().zip(tokens) {
             *state = advance(*state, token);
         }

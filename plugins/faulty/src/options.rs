@@ -110,6 +110,10 @@ pub(crate) enum Fault {
 pub(crate) enum Stage {
     /// While the plugin is asked what it is.
     Describe,
+    /// While the plugin is asked what decides its engines.
+    Identity,
+    /// While an engine is built.
+    Build,
     /// While the model is opened.
     Open,
     Prefill,
@@ -122,7 +126,8 @@ pub(crate) enum Stage {
 impl Stage {
     /// Whether a fault of this stage concerns `call`.
     pub(crate) fn covers(self, call: Self) -> bool {
-        self == call || (self == Self::Any && !matches!(call, Self::Open | Self::Describe))
+        let outside = matches!(call, Self::Open | Self::Describe | Self::Identity | Self::Build);
+        self == call || (self == Self::Any && !outside)
     }
 }
 
@@ -149,7 +154,7 @@ pub(crate) fn descriptions() -> Vec<OptionDescription> {
         (
             "stage",
             "any",
-            "the call that fails: describe, open, prefill, generate, logprobs; any: one of the last three",
+            "the call that fails: describe, identity, build, open, prefill, generate, logprobs; any: one of the last three",
         ),
         (
             "after",

@@ -42,6 +42,7 @@ impl Session for FaultySession {
 
     fn prefill(&mut self, batch: Batch<'_>, positions: Positions, logits: &mut Logits) -> Result<(), Error> {
         let tamper = self.begin(Stage::Prefill)?;
+        self.model.check(batch)?;
         let vocab = self.model.vocab();
         let count = positions.count(batch);
         let values = logits.as_f32_mut(vocab, count * vocab);
@@ -96,6 +97,7 @@ impl Session for FaultySession {
 
     fn logprobs(&mut self, batch: Batch<'_>, logprobs: &mut RVec<f64>) -> Result<(), Error> {
         let tamper = self.begin(Stage::Logprobs)?;
+        self.model.check(batch)?;
         let mut logits = vec![0.0; self.model.vocab()];
         for row in batch.iter() {
             for (state, &next) in states(row).zip(row.iter().skip(1)) {

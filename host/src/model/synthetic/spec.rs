@@ -81,6 +81,14 @@ impl SyntheticSpec {
         }
     }
 
+    /// Number of token ids.
+    pub fn vocab_size(&self) -> u32 {
+        match &self.shape {
+            Shape::Gpt2(shape) => shape.config().vocab_size,
+            Shape::Llama(shape) => shape.config().vocab_size,
+        }
+    }
+
     /// The seed of all tensors.
     pub const fn seed(&self) -> u64 {
         self.seed

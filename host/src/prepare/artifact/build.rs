@@ -30,12 +30,8 @@ pub(crate) fn ensure(
     cache_dir: &Path,
     observer: Option<&mut dyn Observer>,
 ) -> Result<Ensured, PrepareError> {
-    let plan = match &artifact.precision {
-        Precision::Int8Qdq(calibration) => Some(Plan::new(model, calibration, cache_dir)?),
-        _ => None,
-    };
-    let folder = cache_dir.join(FOLDER).join(key(artifact, model, plan.as_ref()));
-    let folder = std::path::absolute(&folder).map_err(PrepareError::io(&folder))?;
+    let plan = calibration_plan(artifact, model, cache_dir)?;
+    let folder = place(cache_dir, &key(artifact, model, plan.as_ref()))?;
     let was_there = folder.is_dir();
     let mut built = false;
     let build = |partial: &Path| {
@@ -55,6 +51,32 @@ pub(crate) fn ensure(
     let note = (was_there && built)
         .then(|| format!("{artifact} of {} was damaged in the cache and has been built again", model.spec));
     Ok(Ensured { folder, info, built, note })
+}
+
+/// Where the artifact of that key lies, absolute.
+pub(super) fn place(cache_dir: &Path, key: &str) -> Result<PathBuf, PrepareError> {
+    let folder = cache_dir.join(FOLDER).join(key);
+    std::path::absolute(&folder).map_err(PrepareError::io(&folder))
+}
+
+fn calibration_plan(
+    artifact: &Artifact,
+    model: &ResolvedModel,
+    cache_dir: &Path,
+) -> Result<Option<Plan>, PrepareError> {
+    match &artifact.precision {
+        Precision::Int8Qdq(calibration) => Plan::new(model, calibration, cache_dir).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// What a graph lies under in the cache, without building it.
+pub(super) fn graph_key(
+    graph: &Artifact,
+    model: &ResolvedModel,
+    cache_dir: &Path,
+) -> Result<String, PrepareError> {
+    Ok(key(graph, model, calibration_plan(graph, model, cache_dir)?.as_ref()))
 }
 
 fn no_observer(model: &ResolvedModel) -> PrepareError {
@@ -106,6 +128,7 @@ fn build(
         nodes: read_back.nodes,
         coverage: read_back.coverage,
         calibration: seen.map(|seen| calibration_info(artifact, seen)),
+        engine: None,
         build_seconds: start.elapsed().as_secs_f64(),
         files: written.files,
     };

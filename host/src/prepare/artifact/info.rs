@@ -2,6 +2,7 @@
 
 use super::Artifact;
 use crate::model::onnx::Coverage;
+use inferhost_plugin_api::build::BuildReport;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,6 +32,9 @@ pub struct ArtifactInfo {
     /// What activations' ranges come from, where the precision has them fixed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub calibration: Option<CalibrationInfo>,
+    /// How the engine came out, where it is one; what is said of nodes and coverage is then of the graph it was built from.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub engine: Option<BuildReport>,
     /// Wall time of the build, without a calibration.
     pub build_seconds: f64,
     /// What the folder holds besides `artifact.json`.

@@ -6,6 +6,7 @@
 
 mod build;
 mod calibration;
+mod engine;
 mod info;
 mod spec;
 mod store;
@@ -15,7 +16,10 @@ pub use info::{ArtifactFile, ArtifactInfo, CalibrationInfo};
 pub use spec::{Artifact, Dialect, IdType, Precision, Target};
 pub use store::{Stored, list, prune, verify};
 
+pub use engine::EngineBuilder;
+
 pub(super) use build::{Ensured, ensure};
+pub(super) use engine::ensure_engine;
 
 /// An artifact's description in its folder.
 const DESCRIPTION: &str = "artifact.json";

@@ -101,12 +101,11 @@ const BLOCKS: [u32; 5] = [16, 32, 64, 128, 256];
 
 impl Artifact {
     /// 32-bit floats for ONNX Runtime: what a model becomes where nothing is asked for.
-    pub const FP32: Self = Self {
-        target: Target::Onnx,
-        precision: Precision::Fp32,
-        dialect: Dialect::Ort,
-        ids: IdType::Int64,
-    };
+    pub const FP32: Self =
+        Self { target: Target::Onnx, precision: Precision::Fp32, dialect: Dialect::Ort, ids: IdType::Int64 };
+
+    /// An engine in 32-bit floats.
+    pub const PLAN_FP32: Self = Self { target: Target::Plan, dialect: Dialect::Portable, ..Self::FP32 };
 
     /// All names without settings.
     pub fn names() -> impl Iterator<Item = String> {

@@ -47,7 +47,9 @@ impl Faults {
     /// No calls yet.
     pub(crate) fn new(options: Options) -> Result<Self, Error> {
         let alters_output = tamper_of(options.fault) != Tamper::Nothing;
-        if alters_output && matches!(options.stage, Stage::Open | Stage::Describe) {
+        if alters_output
+            && matches!(options.stage, Stage::Open | Stage::Describe | Stage::Identity | Stage::Build)
+        {
             return Err(Error::invalid(
                 "this fault alters output and stage = open has none; set stage to prefill, generate, logprobs or any",
             ));
