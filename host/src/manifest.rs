@@ -6,6 +6,7 @@
 use crate::environment::Machine;
 use crate::record::{DegradedKind, Record, Status};
 use inferhost_plugin_api::SessionInfo;
+use inferhost_plugin_api::shapes::Profile;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -166,6 +167,15 @@ pub struct ArtifactEntry {
     pub bytes: Option<u64>,
     /// Wall time of the build, seconds, when it was built.
     pub build_seconds: Option<f64>,
+    /// What it computes in, read back from what was built: an engine's layers, else a graph's products, by precision.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub computes_in: BTreeMap<String, u32>,
+    /// An engine's profiles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<Profile>,
+    /// What built an engine: the runtime and the device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub built_by: Option<String>,
 }
 
 /// How many runs a matrix has made.

@@ -97,9 +97,11 @@ pub enum Command {
     /// Turn a model into the form a runtime loads, and say what it holds
     #[command(
         after_help = "Examples:\n  inferhost prepare --model hf:openai-community/gpt2 --artifact onnx-int8-dynamic\n  \
-        inferhost prepare --model ./my-llama --artifact 'onnx-int4-weight?block=64' --out my-llama-int4\n\n\
+        inferhost prepare --model ./my-llama --artifact 'onnx-int4-weight?block=64' --out my-llama-int4\n  \
+        inferhost prepare --model ./my-gpt2 --artifact plan-fp16 --rows 4 --option builder_level=5 --out my-engine\n\n\
         Artifacts: onnx-fp32, onnx-fp16, onnx-bf16, onnx-int8-dynamic, onnx-int8-weight, onnx-int4-weight, \
-        onnx-int8-qdq,\neach with settings after a question mark, joined by &:\n  \
+        onnx-int8-qdq,\nand engines that a plugin builds (by default tensorrt): plan-fp32, plan-fp16, plan-bf16, plan-int8-qdq;\n\
+        each with settings after a question mark, joined by &:\n  \
         dialect=ort|portable      fused operators of ONNX Runtime, or ai.onnx alone\n  \
         ids=int64|int32           of token ids, mask and positions (int32: portable)\n  \
         per_channel=true|false    a scale for each output (int8-dynamic, int8-qdq)\n  \

@@ -14,6 +14,7 @@ mod machine;
 mod origin;
 mod plugin;
 mod text;
+mod tried;
 
 pub use check::{Check, Level};
 pub use conversation::{Answer, Interrupted};

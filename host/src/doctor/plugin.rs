@@ -5,6 +5,7 @@ use super::check::{Check, Level, first_fix, worst};
 use super::conversation::{Answer, Heard, Interrupted, Speaker, Step};
 use super::library::{Dependencies, Missing, Resolver};
 use super::origin::origin;
+use super::tried::tried;
 use crate::digest;
 use crate::plugins::PluginFile;
 use crate::plugins::trust::world_writable;
@@ -109,6 +110,7 @@ pub(super) fn examine(
         report.checks.push(Check::ok("offers", offers(description)));
     }
     report.checks.extend(answer(file, &heard));
+    report.checks.extend(tried(&file.name).map(|tried| Check::ok("tried", tried)));
     let Heard { interface, description, answer, .. } = heard;
     Ok(PluginReport { interface, description, answer, ..report }.judged())
 }

@@ -86,7 +86,7 @@ mod tests {
         fs::write(folder.join("engine.plan"), "plan").unwrap();
         let refused = || resolve(spec, cache.path()).unwrap_err().to_string();
         assert!(refused().contains("no engine.json beside it"), "{}", refused());
-        fs::write(folder.join("engine.json"), "[]").unwrap();
+        fs::write(folder.join("engine.json"), "text").unwrap();
         assert!(refused().contains("engine.json: is no report of a build"), "{}", refused());
         fs::write(folder.join("engine.json"), REPORT).unwrap();
         assert!(refused().contains("no config.json beside it; copy the model's"), "{}", refused());

@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod answer;
+mod artifacts;
 mod charts;
 mod comparisons;
 mod crossing;

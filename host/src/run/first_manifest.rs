@@ -92,6 +92,15 @@ fn artifacts(config: &Config, setup: &Setup) -> Vec<ArtifactEntry> {
             sha256: Some(artifact.sha256.clone()),
             bytes: Some(artifact.bytes),
             build_seconds: Some(artifact.build_seconds),
+            computes_in: match &artifact.engine {
+                Some(engine) => engine.layers.clone(),
+                None => artifact.coverage.products.clone(),
+            },
+            profiles: artifact.engine.as_ref().map(|engine| engine.profiles.clone()).unwrap_or_default(),
+            built_by: artifact
+                .engine
+                .as_ref()
+                .map(|engine| format!("{} on {}", engine.identity.runtime, engine.identity.device)),
         })
     };
     setup.pairs.iter().filter_map(entry).collect()

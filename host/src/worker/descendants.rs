@@ -239,7 +239,13 @@ mod tests {
             |mark: &std::path::Path| Command::new("sleep").arg("1000").env(MARK, mark).spawn().unwrap();
         let (mut ours, mut other) = (sleeping(folder.path()), sleeping(&folder.path().join("other")));
         assert!(start_time(ours.id()).is_some());
-        end_marked(folder.path());
+        // A process that has only just begun to be `sleep` shows no environment yet.
+        let begun = std::time::Instant::now();
+        while ours.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed().as_secs() < 60, "still there");
+            end_marked(folder.path());
+            std::thread::yield_now();
+        }
         assert!(!ours.wait().unwrap().success());
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();

@@ -192,6 +192,7 @@ fn sections(page: &Page<'_>) -> Vec<Section> {
         Section::new("how-to-read", "How to read this", howto::how_to_read(page)),
         Section::new("backends", "Backends", setup::backends(page)),
         Section::new("models", "Models", setup::models(page)),
+        Section::new("artifacts", "Artifacts", setup::artifacts(page)),
         Section::new("environment", "Environment", setup::environment(page)),
     ]);
     all

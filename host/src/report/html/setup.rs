@@ -3,6 +3,7 @@
 use super::Page;
 use super::table::{Field, Kind, Table};
 use crate::manifest::BackendEntry;
+use crate::report::artifacts;
 use crate::report::figure::{NONE, bytes, count};
 use crate::report::markdown::{facts, in_use};
 use crate::text::one_line;
@@ -63,6 +64,31 @@ pub(super) fn models(page: &Page<'_>) -> Markup {
             Field::number(entry.bytes.map_or_else(|| NONE.into(), bytes), entry.bytes.map(|n| n as f64)),
             Field::text(&entry.spec),
             Field::text(hash),
+        ]);
+    }
+    table.markup()
+}
+
+/// What was built, and what it computes in.
+pub(super) fn artifacts(page: &Page<'_>) -> Markup {
+    let kind = |name| match name {
+        "size" | "build, s" => Kind::Number,
+        "runs (rows x tokens)" => Kind::Long,
+        _ => Kind::Text,
+    };
+    let columns = artifacts::COLUMNS.map(|name| (name, kind(name)));
+    let caption = html! { "What it computes in was read back from what was built: layers of an engine, products of a graph" };
+    let mut table = Table::new(caption, &columns);
+    for entry in &page.manifest.artifacts {
+        let [name, model, backend, computes, runs, size, build] = artifacts::row(entry);
+        table.row(vec![
+            Field::text(name),
+            Field::text(model),
+            Field::text(backend),
+            Field::text(computes),
+            Field::text(runs),
+            Field::number(size, entry.bytes.map(|n| n as f64)),
+            Field::number(build, entry.build_seconds),
         ]);
     }
     table.markup()

@@ -2,16 +2,18 @@
 
 use super::{header, table};
 use crate::environment::Machine;
-use crate::manifest::{BackendEntry, Manifest, ModelEntry};
+use crate::manifest::{ArtifactEntry, BackendEntry, Manifest, ModelEntry};
+use crate::report::artifacts;
 use crate::report::figure::{NONE, bytes, count, figure};
 use crate::text::markdown;
 use inferhost_plugin_api::SessionInfo;
 
 const SHORT_HASH: usize = 12;
 
-/// The three sections.
+/// The sections.
 pub(super) fn setup(manifest: &Manifest) -> String {
-    backends(&manifest.backends) + &models(&manifest.models) + &environment(manifest)
+    let artifacts = artifacts(&manifest.artifacts);
+    backends(&manifest.backends) + &models(&manifest.models) + &artifacts + &environment(manifest)
 }
 
 fn backends(entries: &[BackendEntry]) -> String {
@@ -65,6 +67,17 @@ fn model_row(entry: &ModelEntry) -> Vec<String> {
         entry.bytes.map_or_else(|| NONE.into(), bytes),
         entry.parameters.map_or_else(|| NONE.into(), count),
     ]
+}
+
+fn artifacts(entries: &[ArtifactEntry]) -> String {
+    if entries.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = entries
+        .iter()
+        .map(|entry| artifacts::row(entry).iter().map(|text| markdown(text)).collect())
+        .collect();
+    format!("## Artifacts\n\n{}", table(&header(&artifacts::COLUMNS), 5, &rows))
 }
 
 fn environment(manifest: &Manifest) -> String {
