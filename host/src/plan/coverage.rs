@@ -46,7 +46,7 @@ pub struct CellCoverage {
 /// All engines of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Coverage {
-    /// By model and backend.
+    /// In the order of models and backends.
     pub engines: Vec<EngineProfiles>,
     /// Those of `cells` that run on an engine, in order.
     pub cells: Vec<CellCoverage>,
@@ -61,6 +61,10 @@ impl Coverage {
         built: &BTreeMap<usize, Vec<Profile>>,
         evaluated: &BTreeMap<usize, Shapes>,
     ) -> Self {
+        let mut own: BTreeMap<(usize, usize), Vec<&Cell>> = BTreeMap::new();
+        for cell in cells {
+            own.entry((cell.model, cell.backend)).or_default().push(cell);
+        }
         let mut engines = Vec::new();
         for (model, backend) in pairs(config) {
             let given = &config.backends[backend];
@@ -69,7 +73,7 @@ impl Coverage {
                 None if !given.loads_engine() => continue,
                 None if !given.profiles.is_empty() => (Origin::Config, given.profiles.clone()),
                 None => {
-                    let own = cells.iter().filter(|cell| (cell.model, cell.backend) == (model, backend));
+                    let own = own.get(&(model, backend)).into_iter().flatten();
                     let shapes =
                         own.flat_map(|cell| submitted(config, cell)).chain(evaluated.get(&model).copied());
                     (Origin::Derived, profiles_for(&shapes.collect::<Vec<_>>()))
@@ -89,7 +93,8 @@ impl Coverage {
 
     /// The engine of a model on a backend; none where it loads something else.
     pub fn engine(&self, model: usize, backend: usize) -> Option<&EngineProfiles> {
-        self.engines.iter().find(|engine| (engine.model, engine.backend) == (model, backend))
+        let at = self.engines.binary_search_by_key(&(model, backend), |one| (one.model, one.backend)).ok()?;
+        self.engines.get(at)
     }
 
     /// What the plan's cell of that number submits to an engine; none where it runs on something else.
@@ -110,14 +115,13 @@ fn pairs(config: &Config) -> impl Iterator<Item = (usize, usize)> {
 }
 
 fn of_cell(config: &Config, index: usize, cell: &Cell, engine: &EngineProfiles) -> CellCoverage {
-    let all = submitted(config, cell);
-    let uncovered = all.iter().find_map(|shapes| Some((*shapes, first_uncovered(&engine.profiles, shapes)?)));
-    let shapes = all.into_iter().map(|shapes| (shapes, covering(&engine.profiles, &shapes))).collect();
-    CellCoverage {
-        cell: index,
-        shapes,
-        problem: uncovered.map(|(all, one)| problem(config, cell, engine, &all, one)),
-    }
+    let run_by = |shapes: Shapes| (shapes, covering(&engine.profiles, &shapes));
+    let shapes: Vec<_> = submitted(config, cell).into_iter().map(run_by).collect();
+    // Several profiles may run together what none runs alone.
+    let uncovered = shapes.iter().filter(|(_, profile)| profile.is_none()).find_map(|(all, _)| {
+        first_uncovered(&engine.profiles, all).map(|shape| problem(config, cell, engine, all, shape))
+    });
+    CellCoverage { cell: index, shapes, problem: uncovered }
 }
 
 /// `shape` is the first of `all` that no profile runs.

@@ -3,14 +3,18 @@
 //! The rule: every range of shapes is a profile at first, tuned for its largest shape. Prefills and decode steps never
 //! share one, since they want other kernels. Of a kind, the two that are nearest become one as long as neither the
 //! largest batches nor the longest rows put together differ by more than [`SPREAD`] times; then, nearest first, until
-//! there are no more than [`MOST_PROFILES`]. A profile is tuned for the largest shape of all that it was made of.
+//! there are no more than [`MOST_PROFILES`]. A profile is tuned for the largest shape of all that it was made of. Of
+//! very many ranges, those whose largest shapes lie between the same powers of [`SPREAD`] are put together first.
 
 use super::{Profile, Shape, Shapes, Span};
+use std::collections::BTreeMap;
 
 /// Most profiles of an engine: each costs build time, and memory for its kernels' plans.
 pub const MOST_PROFILES: usize = 8;
 /// Kernels that are chosen for one size serve sizes this many times smaller well.
-const SPREAD: f64 = 4.0;
+const SPREAD: u32 = 4;
+/// More ranges than this are sorted into powers of [`SPREAD`] first: looking for the nearest two takes the square of them.
+const MANY: usize = 256;
 
 /// The profiles of an engine that is to run all of `submitted`; the order does not matter. Shapes that feed several
 /// tokens to a cache that may hold some go with the prefills.
@@ -18,10 +22,31 @@ pub fn profiles_for(submitted: &[Shapes]) -> Vec<Profile> {
     let mut drafts: Vec<Draft> = submitted.iter().map(Draft::new).collect();
     drafts.sort();
     drafts.dedup();
+    if drafts.len() > MANY {
+        drafts = by_power(&drafts);
+    }
     join(&mut drafts, |merged, _| merged.is_tight());
     join(&mut drafts, |_, count| count > MOST_PROFILES);
     drafts.sort();
     drafts.iter().map(|draft| Profile::tuned(&draft.shapes, draft.opt)).collect()
+}
+
+/// One draft for each kind and powers of [`SPREAD`] between which a largest shape lies; `drafts` are sorted.
+fn by_power(drafts: &[Draft]) -> Vec<Draft> {
+    let mut powers: BTreeMap<(bool, u32, u32), Draft> = BTreeMap::new();
+    for draft in drafts {
+        let power = |size: u32| size.max(1).ilog(SPREAD);
+        let key = (draft.is_step, power(draft.opt.batch), power(length(&draft.opt)));
+        powers
+            .entry(key)
+            .and_modify(|one| {
+                if let Some(merged) = one.with(draft) {
+                    *one = merged;
+                }
+            })
+            .or_insert_with(|| draft.clone());
+    }
+    powers.into_values().collect()
 }
 
 /// Joins the nearest two of a kind as long as `wanted` says so of the result and of how many there are.
@@ -76,7 +101,7 @@ impl Draft {
     }
 
     fn is_tight(&self) -> bool {
-        ratio(self.batches) <= SPREAD && ratio(self.lengths) <= SPREAD
+        ratio(self.batches) <= f64::from(SPREAD) && ratio(self.lengths) <= f64::from(SPREAD)
     }
 
     /// By how much their largest shapes differ, in factors.
@@ -162,6 +187,17 @@ mod tests {
             submitted.reverse();
             assert_eq!(profiles_for(&submitted), profiles);
         }
+    }
+
+    #[test]
+    fn very_many_ranges_are_put_together_too() {
+        let submitted: Vec<Shapes> = (1..20_000)
+            .map(|n| Shapes::decode(Span::of(n % 97 + 1), Span::new(n, n + n % 13)))
+            .chain((1..20_000).map(|n| Shapes::prefill(Span::of(n % 53 + 1), Span::of(n))))
+            .collect();
+        let profiles = profiles_for(&submitted);
+        assert!(profiles.len() <= MOST_PROFILES);
+        assert!(submitted.iter().all(|shapes| covering(&profiles, shapes).is_some()));
     }
 
     #[test]
