@@ -10,6 +10,7 @@
 //! - `mistakes`: what a user can get wrong, and the one line that says so
 //! - `compare`: planted regressions found in run folders, and noise not taken for one
 //! - `configs`: every config in the repository
+//! - `gpu_scripts`: what carries a benchmark to a machine with a GPU and brings its results back
 //! - `runtimes`: wheels that are not what they should be, and what scripts/runtimes.sh makes of them
 //! - `dependencies`: every crate's licence and source against `deny.toml`
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
@@ -33,6 +34,8 @@ mod configs;
 mod dependencies;
 mod doctor;
 mod faults;
+#[cfg(unix)]
+mod gpu_scripts;
 mod growth;
 mod hostile;
 mod import;
