@@ -93,6 +93,36 @@ fn a_key_without_a_comment_of_its_own_is_found() {
     assert_eq!(explained.iter().collect::<Vec<_>>(), ["a", "t.e"]);
 }
 
+/// The first number before `word` in a comment of the config's head.
+fn in_head(text: &str, word: &str) -> Option<usize> {
+    let head = text.lines().take_while(|line| line.starts_with('#'));
+    let head: Vec<&str> = head.flat_map(str::split_whitespace).collect();
+    let at = head.iter().position(|found| found.trim_end_matches([',', '.', ';']) == word)?;
+    head[..at].last()?.replace(',', "").parse().ok()
+}
+
+#[test]
+fn the_gpu_studies_are_as_large_as_their_heads_say() {
+    let host = Host::new();
+    for name in ["study-gpu.toml", "study-gpu-large.toml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let config = inferhost::config::load(&path).unwrap();
+        let (cells, runs) = (in_head(&text, "cells").unwrap(), in_head(&text, "runs").unwrap());
+        let (repetitions, planned) = (config.run.repetitions, host.run(&["plan", path.to_str().unwrap()]));
+        let expected = format!("{cells} cells x {repetitions} repetitions x 1 rounds = {runs} runs");
+        assert!(planned.succeeds().stdout.contains(&expected), "{name}: {}", planned.stdout);
+        let evaluations = config.accuracy.as_ref().map(|_| config.models.len() * config.backends.len());
+        assert_eq!(in_head(&text, "evaluations"), evaluations, "{name}");
+        // Libraries are found by environment: a path here would be one machine's.
+        assert!(config.backends.iter().all(|b| !b.options.contains_key("library")), "{name}");
+        for backend in &config.backends {
+            let artifact = backend.artifact.as_deref().unwrap_or_default();
+            assert_eq!(artifact.starts_with("plan-"), backend.plugin == "tensorrt", "{}", backend.name);
+        }
+    }
+}
+
 #[test]
 fn the_quantisation_study_is_one_study_in_two_sizes() {
     let load = |name: &str| {
@@ -122,7 +152,7 @@ fn the_quantisation_study_is_one_study_in_two_sizes() {
 fn the_quickstart_and_the_study_have_the_studys_scenarios() {
     let Some(study) = crate::support::shared("reference/scenarios.csv") else { return };
     let text = std::fs::read_to_string(study).unwrap();
-    for name in ["quickstart.toml", "study-backends.toml", "study-crossover.toml"] {
+    for name in ["quickstart.toml", "study-backends.toml", "study-crossover.toml", "study-gpu.toml"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(name);
         let config = inferhost::config::load(&path).unwrap();
         let rows: Vec<String> = config

@@ -11,6 +11,7 @@
 //! - `compare`: planted regressions found in run folders, and noise not taken for one
 //! - `configs`: every config in the repository
 //! - `engines`: engines that a plugin builds for a matrix, and shapes that none of their profiles runs
+//! - `gpu_scripts`: what carries a benchmark to a machine with a GPU and brings its results back
 //! - `runtimes`: wheels that are not what they should be, and what scripts/runtimes.sh makes of them
 //! - `dependencies`: every crate's licence and source against `deny.toml`
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
@@ -35,6 +36,8 @@ mod dependencies;
 mod doctor;
 mod engines;
 mod faults;
+#[cfg(unix)]
+mod gpu_scripts;
 mod growth;
 mod hostile;
 mod import;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const PRECISIONS: [&str; 8] = [
+const PRECISIONS: [&str; 9] = [
     "fp32",
     "fp16",
     "bf16",
@@ -15,6 +15,7 @@ const PRECISIONS: [&str; 8] = [
     "int8-weight?block=32",
     "int4-weight",
     "int8-qdq?samples=2",
+    "fp8-qdq?samples=2",
 ];
 /// Heads of 16, which `GroupQueryAttention` takes.
 const LLAMA: &str = "synthetic:llama?layers=2&embd=64&heads=4&kv_heads=2&vocab=97&ctx=64&inner=96";
@@ -265,10 +266,13 @@ fn calibration_runs_on_text() {
     }
     let host = Host::new();
     let model = model.display().to_string();
-    for method in ["minmax", "percentile", "entropy"] {
-        let artifact = format!("onnx-int8-qdq?calibration={method}&samples=3&corpus={}", text.display());
+    for (precision, method) in
+        ["int8", "fp8"].iter().flat_map(|p| ["minmax", "percentile", "entropy"].map(|method| (p, method)))
+    {
+        let artifact =
+            format!("onnx-{precision}-qdq?calibration={method}&samples=3&corpus={}", text.display());
         let report = prepare(&host, &["--model", &model, "--artifact", &artifact]);
         assert_eq!(report["artifact"]["calibration"]["tokens"], 3 * 8 * 128, "{report}");
-        assert_eq!(report["artifact"]["coverage"]["products"]["int8"], 17, "{report}");
+        assert_eq!(report["artifact"]["coverage"]["products"][precision], 17, "{report}");
     }
 }

@@ -22,6 +22,8 @@ pub enum PrecisionClass {
     Bf16,
     /// 8-bit integers.
     Int8,
+    /// 8-bit floats.
+    Fp8,
     /// 4-bit integers.
     Int4,
 }
@@ -34,6 +36,7 @@ impl PrecisionClass {
             "fp16" | "f16" | "float16" => Some(Self::Fp16),
             "bf16" | "bfloat16" => Some(Self::Bf16),
             "int8" | "i8" | "uint8" | "u8" => Some(Self::Int8),
+            "fp8" | "f8" | "float8" => Some(Self::Fp8),
             "int4" | "i4" | "uint4" | "u4" => Some(Self::Int4),
             "fp32" | "f32" | "float32" | "f64" | "float64" => Some(Self::Fp32),
             _ => None,
@@ -49,6 +52,7 @@ impl PrecisionClass {
             Self::Fp16 => "fp16",
             Self::Bf16 => "bf16",
             Self::Int8 => "int8",
+            Self::Fp8 => "fp8",
             Self::Int4 => "int4",
         }
     }
@@ -60,6 +64,7 @@ impl PrecisionClass {
             Self::Fp16 => thresholds.fp16,
             Self::Bf16 => thresholds.bf16,
             Self::Int8 => thresholds.int8,
+            Self::Fp8 => thresholds.fp8,
             Self::Int4 => thresholds.int4,
         }
     }
@@ -127,13 +132,15 @@ mod tests {
 
     #[test]
     fn the_artifact_decides_before_the_session() {
-        use PrecisionClass::{Bf16, Fp16, Fp32, Int4, Int8};
+        use PrecisionClass::{Bf16, Fp8, Fp16, Fp32, Int4, Int8};
         for (artifact, session, class) in [
             (Some("onnx-fp16"), "f32", Fp16),
             (Some("onnx-fp16-io32?opset=17"), "f32", Fp16),
             (Some("onnx-int8-dynamic?per_channel=true"), "f32", Int8),
             (Some("onnx-int4-rtn"), "f32", Int4),
             (Some("onnx-bf16"), "f32", Bf16),
+            (Some("onnx-fp8-qdq"), "f32", Fp8),
+            (Some("plan-fp8-qdq"), "f32", Fp8),
             (Some("onnx-fp32"), "f16", Fp32),
             (None, "f64", Fp32),
             (None, "f16", Fp16),

@@ -100,13 +100,13 @@ pub enum Command {
         inferhost prepare --model ./my-llama --artifact 'onnx-int4-weight?block=64' --out my-llama-int4\n  \
         inferhost prepare --model ./my-gpt2 --artifact plan-fp16 --rows 4 --option builder_level=5 --out my-engine\n\n\
         Artifacts: onnx-fp32, onnx-fp16, onnx-bf16, onnx-int8-dynamic, onnx-int8-weight, onnx-int4-weight, \
-        onnx-int8-qdq,\nand engines that a plugin builds (by default tensorrt): plan-fp32, plan-fp16, plan-bf16, plan-int8-qdq;\n\
+        onnx-int8-qdq, onnx-fp8-qdq,\nand engines that a plugin builds (by default tensorrt): plan-fp32, plan-fp16, plan-bf16, plan-int8-qdq, plan-fp8-qdq;\n\
         each with settings after a question mark, joined by &:\n  \
         dialect=ort|portable      fused operators of ONNX Runtime, or ai.onnx alone\n  \
         ids=int64|int32           of token ids, mask and positions (int32: portable)\n  \
-        per_channel=true|false    a scale for each output (int8-dynamic, int8-qdq)\n  \
+        per_channel=true|false    a scale for each output (int8-dynamic, int8-qdq, fp8-qdq)\n  \
         block=16|32|64|128|256    weights that share a scale (int8-weight, int4-weight)\n  \
-        calibration=minmax|percentile|entropy, corpus=FILE, samples=N  (int8-qdq)"
+        calibration=minmax|percentile|entropy, corpus=FILE, samples=N  (int8-qdq, fp8-qdq)"
     )]
     Prepare(PrepareArgs),
     /// List, verify or remove the artifacts in the cache

@@ -7,6 +7,7 @@ use crate::interrupt;
 use crate::model::ResolvedModel;
 use crate::output;
 use crate::plugins::{PluginFile, PluginFolders};
+use crate::prepare::artifact::Target;
 use crate::prepare::{Artifact, EngineBuilder, PrepareError, Prepared, Tools, prepare};
 use crate::run::{PluginBuilder, PluginObserver, Starter};
 use crate::text;
@@ -48,7 +49,11 @@ impl Chosen {
         starter: &Starter,
     ) -> Result<Prepared, AppError> {
         let env = BTreeMap::new();
-        let mut observer = PluginObserver::new(&self.folders, starter).like(&self.options, &env);
+        let mut observer = PluginObserver::new(&self.folders, starter);
+        // A calibration runs on ONNX Runtime; an engine is for a plugin with another runtime's options.
+        if self.artifact.as_ref().is_none_or(|artifact| artifact.target == Target::Onnx) {
+            observer = observer.like(&self.options, &env);
+        }
         let mut told = Building::default();
         let mut progress = |step: String| told.show(&step);
         let mut builder = PluginBuilder::new(starter, &self.file.path, "build".into(), &mut progress)

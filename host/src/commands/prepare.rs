@@ -148,7 +148,7 @@ impl Check {
         if let Err(missing) = checker.plugins() {
             return Self::NoPlugin(missing);
         }
-        checker.agreement(model, prepared, &artifact.precision).map_or_else(Self::Failed, Self::Made)
+        checker.agreement(model, prepared, artifact).map_or_else(Self::Failed, Self::Made)
     }
 
     /// A portable graph may be one that ONNX Runtime has no kernels for; its own dialect must run.
@@ -201,6 +201,8 @@ fn description(prepared: &Prepared, info: &ArtifactInfo, folder: &Path, check: &
     let listed = nodes.iter().map(|(op, n)| format!("{n} {op}")).collect::<Vec<_>>().join(", ");
     let weights = coverage.weight_bytes.keys();
     let weights = weights.map(|name| format!("{:.1}% {name}", 100.0 * coverage.weight_share(&[name])));
+    let tables = coverage.table_bytes.iter();
+    let tables = tables.map(|(name, &bytes)| format!("{:.1} MB in {name}", bytes as f64 / 1e6));
     let products = coverage.products.iter().map(|(name, n)| format!("{n} in {name}"));
     let built = if prepared.built { "now" } else { "earlier, found in the cache" };
     let mut lines = vec![
@@ -210,6 +212,7 @@ fn description(prepared: &Prepared, info: &ArtifactInfo, folder: &Path, check: &
         format!("  size        {:.1} MB, sha256 {}", info.bytes as f64 / 1e6, info.sha256),
         format!("  nodes       {}, opset {}: {listed}", info.nodes.values().sum::<u32>(), info.opset),
         format!("  matrices    {} of their bytes", weights.collect::<Vec<_>>().join(", ")),
+        format!("  tables      {}", tables.collect::<Vec<_>>().join(", ")),
         format!("  products    {}", products.collect::<Vec<_>>().join(", ")),
         format!("  built       {built}, in {:.2} s", info.build_seconds),
     ];

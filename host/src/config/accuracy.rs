@@ -52,13 +52,15 @@ pub struct Thresholds {
     pub bf16: f64,
     /// 8-bit integers.
     pub int8: f64,
+    /// 8-bit floats.
+    pub fp8: f64,
     /// 4-bit integers.
     pub int4: f64,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { fp32: 0.001, fp16: 0.005, bf16: 0.005, int8: 0.02, int4: 0.1 }
+        Self { fp32: 0.001, fp16: 0.005, bf16: 0.005, int8: 0.02, fp8: 0.02, int4: 0.1 }
     }
 }
 
@@ -110,8 +112,9 @@ impl AccuracySettings {
         if let Some(batch) = self.batch.filter(|batch| !(1..=65_536).contains(batch)) {
             return Err(format!("accuracy.batch is {batch}; it must be 1 to 65536 windows"));
         }
-        let Thresholds { fp32, fp16, bf16, int8, int4 } = self.thresholds;
-        let thresholds = [("fp32", fp32), ("fp16", fp16), ("bf16", bf16), ("int8", int8), ("int4", int4)];
+        let Thresholds { fp32, fp16, bf16, int8, fp8, int4 } = self.thresholds;
+        let thresholds =
+            [("fp32", fp32), ("fp16", fp16), ("bf16", bf16), ("int8", int8), ("fp8", fp8), ("int4", int4)];
         match thresholds.into_iter().find(|(_, value)| !(*value >= 0.0 && value.is_finite())) {
             None => Ok(()),
             Some((key, value)) => Err(format!(

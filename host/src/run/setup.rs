@@ -265,8 +265,11 @@ impl Readying<'_> {
             }
         };
         let (settings, model_name) = (&self.config.backends[self.at.1], &self.config.models[self.at.0].name);
-        let mut observer =
-            PluginObserver::new(self.folders, self.starter).like(&settings.options, &settings.env);
+        let mut observer = PluginObserver::new(self.folders, self.starter);
+        // A calibration runs on ONNX Runtime; an engine's backend has another runtime's options.
+        if !settings.loads_engine() {
+            observer = observer.like(&settings.options, &settings.env);
+        }
         let what = format!("{model_name} for {}", settings.name);
         let mut progress = |step| events(Event::Building { what: what.clone(), step });
         let log = format!("build-{model_name}-{}", settings.name);

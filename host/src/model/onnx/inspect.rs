@@ -2,8 +2,8 @@
 //! stored in and what is computed in. Claims are held against this.
 
 use super::proto::{
-    AttributeProto, BFLOAT16, FLOAT, FLOAT16, GraphProto, INT4, INT8, ModelProto, NodeProto, TensorProto,
-    UINT8,
+    AttributeProto, BFLOAT16, FLOAT, FLOAT8E4M3FN, FLOAT16, GraphProto, INT4, INT8, ModelProto, NodeProto,
+    TensorProto, UINT8,
 };
 use crate::model::ModelError;
 use prost::Message;
@@ -29,6 +29,9 @@ pub struct Inspection {
 pub struct Coverage {
     /// Bytes of the matrices that products take, by what they are stored in (`fp32`, `int8`, …).
     pub weight_bytes: BTreeMap<String, u64>,
+    /// Bytes of the tables that rows are looked up in (embeddings, positions), by what they are stored in.
+    #[serde(default)]
+    pub table_bytes: BTreeMap<String, u64>,
     /// Number of products, by what they compute in.
     pub products: BTreeMap<String, u32>,
 }
@@ -64,8 +67,14 @@ pub fn inspect(path: &Path) -> Result<Inspection, ModelError> {
 fn coverage(graph: &GraphProto) -> Coverage {
     let view = View::new(graph);
     let mut coverage = Coverage::default();
-    let mut counted = HashSet::new();
+    let (mut counted, mut tables) = (HashSet::new(), HashSet::new());
     for node in &graph.node {
+        if let Some((table, stored)) = view.table(node)
+            && tables.insert(table.name.as_deref().unwrap_or_default())
+        {
+            let sum = coverage.table_bytes.entry(stored.into()).or_default();
+            *sum = sum.saturating_add(bytes(table, stored));
+        }
         let Some(product) = view.product(node) else { continue };
         *coverage.products.entry(product.computed.into()).or_default() += 1;
         if counted.insert(product.weight.name.as_deref().unwrap_or_default()) {
@@ -118,11 +127,24 @@ impl<'a> View<'a> {
         let computed = match op {
             "MatMulNBits" if integer(node, "accuracy_level") != Some(4) => "fp32",
             _ if !is_float_product => "int8",
-            // The runtime computes in integers where it finds quantised values on both sides.
-            _ if dequantised && self.is_dequantised(&node.input[0]) => "int8",
+            // A runtime that has such products computes in 8 bits where it finds quantised values on both sides.
+            _ if dequantised && self.is_dequantised(&node.input[0]) => {
+                if stored == "fp8" {
+                    stored
+                } else {
+                    "int8"
+                }
+            }
             _ => self.float_type(node, weight, stored),
         };
         Some(Product { weight, stored, computed })
+    }
+
+    /// The matrix that a node looks rows up in, and what it is stored in.
+    fn table(&self, node: &NodeProto) -> Option<(&'a TensorProto, &'static str)> {
+        let is_lookup = matches!(node.op_type.as_deref(), Some("Gather" | "GatherBlockQuantized"));
+        let table = *self.weights.get(node.input.first()?.as_str()).filter(|_| is_lookup)?;
+        (table.dims.len() >= 2).then_some((table, name_of(table)?))
     }
 
     /// The initialiser behind a value that nothing but its form was changed of, and whether it was dequantised.
@@ -177,6 +199,7 @@ fn name_of(weight: &TensorProto) -> Option<&'static str> {
         BFLOAT16 => "bf16",
         INT8 | UINT8 => "int8",
         INT4 => "int4",
+        FLOAT8E4M3FN => "fp8",
         _ => return None,
     })
 }
@@ -234,6 +257,12 @@ mod tests {
                 node("MatMul", &["x", "w"], "weight only", &[]),
                 node("DequantizeLinear", &["q", "s"], "dq", &[]),
                 node("MatMul", &["dq", "w"], "both", &[]),
+                node("DequantizeLinear", &["eight floats", "s"], "wf", &[]),
+                node("FusedMatMul", &["dq", "wf"], "both in floats", &[]),
+                node("MatMul", &["x", "wf"], "floats alone", &[]),
+                node("Gather", &["half table", "ids"], "rows", &[]),
+                node("Gather", &["mask", "ids"], "a vector's", &[]),
+                node("Gather", &["eight", "ids"], "8-bit rows", &[]),
                 node("MatMulNBits", &["x", "blocks", "s"], "n", &[("bits", 4), ("accuracy_level", 4)]),
                 node("MatMul", &["a", "b"], "attention", &[]),
             ],
@@ -241,16 +270,20 @@ mod tests {
                 weight("plain", FLOAT, &[4, 4]),
                 weight("brain", BFLOAT16, &[4, 4]),
                 weight("eight", INT8, &[4, 4]),
+                weight("eight floats", FLOAT8E4M3FN, &[4, 4]),
+                weight("half table", FLOAT16, &[5, 4]),
+                weight("mask", FLOAT, &[5]),
                 weight("blocks", UINT8, &[4, 1, 8]),
             ],
             ..Default::default()
         };
         let found = coverage(&graph);
-        let bytes =
-            [("fp32", 64), ("bf16", 32), ("int8", 16), ("int4", 32)].map(|(name, n)| (name.into(), n));
-        assert_eq!(found.weight_bytes, BTreeMap::from(bytes));
-        let products = [("fp32", 3), ("int8", 2)].map(|(name, n)| (name.into(), n));
-        assert_eq!(found.products, BTreeMap::from(products));
-        assert!((found.weight_share(&["int8", "int4"]) - 48.0 / 144.0).abs() < 1e-12);
+        let bytes = [("fp32", 64), ("bf16", 32), ("int8", 16), ("int4", 32), ("fp8", 16)];
+        assert_eq!(found.weight_bytes, BTreeMap::from(bytes.map(|(name, n)| (name.into(), n))));
+        let tables = [("fp16", 40), ("int8", 16)];
+        assert_eq!(found.table_bytes, BTreeMap::from(tables.map(|(name, n)| (name.into(), n))));
+        let products = [("fp32", 4), ("int8", 2), ("fp8", 1)];
+        assert_eq!(found.products, BTreeMap::from(products.map(|(name, n)| (name.into(), n))));
+        assert!((found.weight_share(&["int8", "int4"]) - 48.0 / 160.0).abs() < 1e-12);
     }
 }

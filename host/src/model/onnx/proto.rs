@@ -23,6 +23,8 @@ pub const FLOAT16: i32 = 10;
 pub const DOUBLE: i32 = 11;
 /// `TensorProto.DataType.BFLOAT16`.
 pub const BFLOAT16: i32 = 16;
+/// `TensorProto.DataType.FLOAT8E4M3FN`: 4 bits of exponent, 3 of mantissa, no infinities.
+pub const FLOAT8E4M3FN: i32 = 17;
 /// `TensorProto.DataType.INT4`: two values to a byte, the first in its lower half.
 pub const INT4: i32 = 22;
 /// `TensorProto.DataLocation.EXTERNAL`.

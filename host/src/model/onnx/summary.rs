@@ -1,7 +1,8 @@
 //! What a graph says of itself: its size, its vocabulary, and the files that hold its weights.
 
 use super::proto::{
-    BFLOAT16, DOUBLE, EXTERNAL, FLOAT, FLOAT16, GraphProto, INT8, ModelProto, TensorProto, UINT8,
+    BFLOAT16, DOUBLE, EXTERNAL, FLOAT, FLOAT8E4M3FN, FLOAT16, GraphProto, INT8, ModelProto, TensorProto,
+    UINT8,
 };
 use crate::model::ModelError;
 use prost::Message;
@@ -19,7 +20,7 @@ const LARGE: u64 = 1 << 20;
 /// What can be read off an ONNX file without running it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// Values in float weights, and in 8-bit integer ones of two or more dimensions; a tied pair counts once.
+    /// Values in float weights, and in 8-bit ones of two or more dimensions; a tied pair counts once.
     pub parameters: u64,
     /// The last dimension of the output `logits`, where it is fixed.
     pub vocab_size: Option<u32>,
@@ -95,7 +96,7 @@ impl<'a> Weight<'a> {
     fn is_parameter(&self) -> bool {
         match self.data_type {
             FLOAT | FLOAT16 | BFLOAT16 | DOUBLE => !self.shape.is_empty(),
-            INT8 | UINT8 => self.shape.len() >= 2,
+            INT8 | UINT8 | FLOAT8E4M3FN => self.shape.len() >= 2,
             _ => false,
         }
     }
@@ -231,12 +232,14 @@ mod tests {
                 tensor("weight", FLOAT, &[3, 4]),
                 tensor("half", FLOAT16, &[5]),
                 tensor("quantised", INT8, &[2, 2]),
+                tensor("8-bit floats", FLOAT8E4M3FN, &[3, 2]),
+                tensor("their zero point", FLOAT8E4M3FN, &[]),
                 tensor("zero points", UINT8, &[9]),
                 tensor("shape", INT64, &[4]),
                 tensor("scale", FLOAT, &[]),
             ],
         );
-        let expected = Summary { parameters: 12 + 5 + 4, vocab_size: Some(7), data_files: vec![] };
+        let expected = Summary { parameters: 12 + 5 + 4 + 6, vocab_size: Some(7), data_files: vec![] };
         assert_eq!(found.unwrap(), expected);
     }
 

@@ -38,9 +38,11 @@ pub(crate) fn ensure(
         built = true;
         let seen = match &plan {
             None => None,
-            Some(plan) => {
-                Some(calibrate::histograms(model, plan, observer.ok_or_else(|| no_observer(model))?)?)
-            }
+            Some(plan) => Some(calibrate::histograms(
+                model,
+                plan,
+                observer.ok_or_else(|| no_observer(artifact, model))?,
+            )?),
         };
         build(artifact, model, seen.as_ref(), partial)
     };
@@ -64,10 +66,8 @@ fn calibration_plan(
     model: &ResolvedModel,
     cache_dir: &Path,
 ) -> Result<Option<Plan>, PrepareError> {
-    match &artifact.precision {
-        Precision::Int8Qdq(calibration) => Plan::new(model, calibration, cache_dir).map(Some),
-        _ => Ok(None),
-    }
+    let calibration = artifact.precision.calibration();
+    calibration.map(|calibration| Plan::new(model, calibration, cache_dir)).transpose()
 }
 
 /// What a graph lies under in the cache, without building it.
@@ -79,16 +79,18 @@ pub(super) fn graph_key(
     Ok(key(graph, model, calibration_plan(graph, model, cache_dir)?.as_ref()))
 }
 
-fn no_observer(model: &ResolvedModel) -> PrepareError {
-    let problem =
-        "int8-qdq is calibrated by running the model, and there is no plugin for that; build the ort plugin";
-    PrepareError::Unsuited { spec: model.spec.clone(), problem: problem.into() }
+fn no_observer(artifact: &Artifact, model: &ResolvedModel) -> PrepareError {
+    let problem = format!(
+        "{} is calibrated by running the model, and there is no plugin for that; build the ort plugin",
+        artifact.precision.name()
+    );
+    PrepareError::Unsuited { spec: model.spec.clone(), problem }
 }
 
 /// Over all that decides an artifact's content. A corpus counts by what it says, not by where it lies.
 fn key(artifact: &Artifact, model: &ResolvedModel, plan: Option<&Plan>) -> String {
     let mut settings = artifact.clone();
-    if let Precision::Int8Qdq(calibration) = &mut settings.precision {
+    if let Some(calibration) = settings.precision.calibration_mut() {
         calibration.corpus = None;
         calibration.samples = None;
     }
@@ -104,12 +106,8 @@ fn build(
     folder: &Path,
 ) -> Result<(), PrepareError> {
     let start = Instant::now();
-    let ranges = match (&artifact.precision, seen) {
-        (Precision::Int8Qdq(calibration), Some(seen)) => {
-            Some(Ranges::new(&seen.histograms, calibration.method))
-        }
-        _ => None,
-    };
+    let calibrated = artifact.precision.calibration().zip(seen);
+    let ranges = calibrated.map(|(calibration, seen)| Ranges::new(&seen.histograms, calibration.method));
     let written = onnx::write(model, artifact, ranges.as_ref(), folder)?;
     let read_back = reader::inspect(&folder.join(onnx::FILE))?;
     let mut all = Sha256::new();
@@ -142,10 +140,7 @@ fn build(
 }
 
 fn calibration_info(artifact: &Artifact, seen: &Seen) -> CalibrationInfo {
-    let corpus = match &artifact.precision {
-        Precision::Int8Qdq(calibration) => calibration.corpus.as_ref(),
-        _ => None,
-    };
+    let corpus = artifact.precision.calibration().and_then(|calibration| calibration.corpus.as_ref());
     CalibrationInfo {
         corpus: corpus.map(|path| path.display().to_string()),
         corpus_sha256: seen.corpus_sha256.clone(),
@@ -181,6 +176,8 @@ impl Precision {
             // An embedding that is looked up by row and multiplied by column is there twice.
             Self::Int8Dynamic { .. } | Self::Int8Weight { .. } | Self::Int8Qdq(_) => (&["int8"], 7.9, 18.0),
             Self::Int4Weight { .. } => (&["int4", "int8"], 3.9, 18.0),
+            // Once more for the embedding, in fp16.
+            Self::Fp8Qdq(_) => (&["fp8"], 7.9, 26.0),
         }
     }
 }
@@ -237,7 +234,10 @@ mod tests {
             .map(|name| ensure(&name.parse().unwrap(), &model, cache.path(), None).unwrap().folder)
             .collect();
         assert_eq!(folders.len(), names.len());
-        let error = ensure(&"onnx-int8-qdq".parse().unwrap(), &model, cache.path(), None).err().unwrap();
-        assert!(error.to_string().contains("calibrated by running the model"), "{error}");
+        for name in ["int8-qdq", "fp8-qdq"] {
+            let artifact = format!("onnx-{name}").parse().unwrap();
+            let error = ensure(&artifact, &model, cache.path(), None).err().unwrap().to_string();
+            assert!(error.contains(&format!("{name} is calibrated by running the model")), "{error}");
+        }
     }
 }

@@ -68,6 +68,8 @@ pub enum Precision {
     /// 8-bit weights and activations, whose ranges are known from calibration: `QuantizeLinear` and
     /// `DequantizeLinear` around every product.
     Int8Qdq(Calibration),
+    /// The same with 8-bit floats, E4M3 without infinities, as Hopper and later compute in; the embedding in fp16.
+    Fp8Qdq(Calibration),
 }
 
 /// For which readers a graph is written.
@@ -90,10 +92,10 @@ pub enum IdType {
     Int32,
 }
 
-const PRECISIONS: [&str; 7] =
-    ["fp32", "fp16", "bf16", "int8-dynamic", "int8-weight", "int4-weight", "int8-qdq"];
+const PRECISIONS: [&str; 8] =
+    ["fp32", "fp16", "bf16", "int8-dynamic", "int8-weight", "int4-weight", "int8-qdq", "fp8-qdq"];
 /// Those that an engine is built in.
-const OF_PLANS: [&str; 4] = ["fp32", "fp16", "bf16", "int8-qdq"];
+const OF_PLANS: [&str; 5] = ["fp32", "fp16", "bf16", "int8-qdq", "fp8-qdq"];
 const DIALECTS: [(&str, Dialect); 2] = [("ort", Dialect::Ort), ("portable", Dialect::Portable)];
 const IDS: [(&str, IdType); 2] = [("int64", IdType::Int64), ("int32", IdType::Int32)];
 pub(super) const BOOLS: [(&str, bool); 2] = [("false", false), ("true", true)];
@@ -140,7 +142,9 @@ impl Artifact {
                 let known = BLOCKS.map(|size| (size.to_string(), size));
                 *block = one_of(key, value, &known.each_ref().map(|(name, size)| (name.as_str(), *size)))?;
             }
-            (_, Precision::Int8Qdq(calibration)) if Calibration::KEYS.contains(&key) => {
+            (_, Precision::Int8Qdq(calibration) | Precision::Fp8Qdq(calibration))
+                if Calibration::KEYS.contains(&key) =>
+            {
                 calibration.set(key, value)?;
             }
             _ => return Err(self.unknown_key(key)),
@@ -152,7 +156,7 @@ impl Artifact {
         let own: &[&str] = match &self.precision {
             Precision::Int8Dynamic { .. } => &["per_channel"],
             Precision::Int8Weight { .. } | Precision::Int4Weight { .. } => &["block"],
-            Precision::Int8Qdq(_) => &Calibration::KEYS,
+            Precision::Int8Qdq(_) | Precision::Fp8Qdq(_) => &Calibration::KEYS,
             _ => &[],
         };
         let shared: &[&str] = if self.target == Target::Onnx { &["dialect", "ids"] } else { &["ids"] };
@@ -183,6 +187,23 @@ impl Precision {
             Self::Int8Weight { .. } => "int8-weight",
             Self::Int4Weight { .. } => "int4-weight",
             Self::Int8Qdq(_) => "int8-qdq",
+            Self::Fp8Qdq(_) => "fp8-qdq",
+        }
+    }
+
+    /// How the ranges of activations are found, where they are fixed.
+    pub const fn calibration(&self) -> Option<&Calibration> {
+        match self {
+            Self::Int8Qdq(calibration) | Self::Fp8Qdq(calibration) => Some(calibration),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub const fn calibration_mut(&mut self) -> Option<&mut Calibration> {
+        match self {
+            Self::Int8Qdq(calibration) | Self::Fp8Qdq(calibration) => Some(calibration),
+            _ => None,
         }
     }
 
@@ -195,6 +216,7 @@ impl Precision {
             "int8-weight" => Self::Int8Weight { block: 128 },
             "int4-weight" => Self::Int4Weight { block: 32 },
             "int8-qdq" => Self::Int8Qdq(Calibration::default()),
+            "fp8-qdq" => Self::Fp8Qdq(Calibration::default()),
             _ => return None,
         })
     }
@@ -206,7 +228,7 @@ impl Precision {
             settled if Some(settled) == default.as_ref() => Vec::new(),
             Self::Int8Dynamic { per_channel } => vec![format!("per_channel={per_channel}")],
             Self::Int8Weight { block } | Self::Int4Weight { block } => vec![format!("block={block}")],
-            Self::Int8Qdq(calibration) => calibration.settings(),
+            Self::Int8Qdq(calibration) | Self::Fp8Qdq(calibration) => calibration.settings(),
             Self::Fp32 | Self::Fp16 | Self::Bf16 => Vec::new(),
         }
     }
@@ -308,6 +330,7 @@ mod tests {
             "plan-fp32",
             "plan-fp16?ids=int32",
             "plan-int8-qdq?calibration=minmax",
+            "onnx-fp8-qdq?dialect=portable&calibration=minmax",
         ] {
             let artifact: Artifact = text.parse().unwrap();
             assert_eq!(artifact.to_string(), text);
@@ -324,6 +347,7 @@ mod tests {
     fn mistakes_name_the_nearest_right_one() {
         for (text, expected) in [
             ("onnx-fp8", "unknown artifact \"onnx-fp8\"; did you mean onnx-fp"),
+            ("onnx-fp8-qdq?block=32", "known are dialect, ids, per_channel, calibration, samples, corpus"),
             ("engine", "unknown artifact \"engine\"; known are onnx-fp32, onnx-fp16"),
             ("onnx-fp32?block=32", "unknown key \"block\" of onnx-fp32; known are dialect, ids"),
             ("plan-fp32?dialect=ort", "unknown key \"dialect\" of plan-fp32; known are ids"),

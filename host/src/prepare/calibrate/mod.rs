@@ -10,10 +10,10 @@ mod store;
 
 pub use corpus::{ROWS, TOKENS};
 pub use histogram::Histogram;
-pub use range::Grid;
+pub use range::{Grid, Spread};
 pub(super) use store::{Plan, Seen, histograms};
 
-use super::artifact::{Dialect, Method};
+use super::artifact::Method;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -36,7 +36,7 @@ pub trait Observer {
 }
 
 /// By matrix: the range of what it is multiplied with.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ranges(BTreeMap<String, (f32, f32)>);
 
 impl Ranges {
@@ -44,8 +44,8 @@ impl Ranges {
         Self(seen.iter().map(|(name, histogram)| (name.clone(), range::range(histogram, method))).collect())
     }
 
-    /// How 8 bits are spread over the input of `matrix`.
-    pub(super) fn grid(&self, matrix: &str, dialect: Dialect) -> Grid {
-        self.0.get(matrix).map_or_else(Grid::default, |&seen| range::grid(seen, dialect))
+    /// How 8 bits are spread over the input of `matrix`; over nothing where it was not seen.
+    pub(super) fn grid(&self, matrix: &str, spread: Spread) -> Grid {
+        range::grid(self.0.get(matrix).copied().unwrap_or_default(), spread)
     }
 }

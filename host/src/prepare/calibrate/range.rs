@@ -1,8 +1,8 @@
 //! From a histogram to the range that 8 bits are spread over, and from the range to scale and zero point.
 
 use super::Histogram;
-use crate::model::onnx::proto::{INT8, UINT8};
-use crate::prepare::artifact::{Dialect, Method};
+use crate::model::onnx::proto::{FLOAT8E4M3FN, INT8, UINT8};
+use crate::prepare::artifact::Method;
 
 /// What [`Method::Percentile`] leaves outside on each side.
 const TAIL: f64 = 0.000_05;
@@ -22,10 +22,15 @@ pub struct Grid {
     pub data_type: i32,
 }
 
-impl Default for Grid {
-    fn default() -> Self {
-        Self { scale: 1.0, zero_point: 0, data_type: INT8 }
-    }
+/// What 8 bits are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// Integers from 0 to 255 and a zero point: what ONNX Runtime's fastest kernels take.
+    Unsigned,
+    /// Integers from -127 to 127: for readers that know nothing else.
+    Symmetric,
+    /// Floats, E4M3 without infinities, from -448 to 448.
+    Float8,
 }
 
 /// The range that `method` makes of what was seen; it holds 0.
@@ -41,17 +46,19 @@ pub(super) fn range(seen: &Histogram, method: Method) -> (f32, f32) {
     (low.min(0.0), high.max(0.0))
 }
 
-/// Unsigned with a zero point for ONNX Runtime, whose fastest kernels take that; signed and symmetric for readers
-/// that know nothing else.
-pub(super) fn grid((low, high): (f32, f32), dialect: Dialect) -> Grid {
+/// How `spread` is laid over a range: its ends are the range's, and 0 is exact.
+pub(super) fn grid((low, high): (f32, f32), spread: Spread) -> Grid {
     let positive = |scale: f32| if scale > f32::MIN_POSITIVE { scale } else { 1.0 };
-    match dialect {
-        Dialect::Ort => {
+    let symmetric =
+        |most: f32, data_type| Grid { scale: positive(high.max(-low) / most), zero_point: 0, data_type };
+    match spread {
+        Spread::Unsigned => {
             let scale = positive((high - low) / 255.0);
             let zero_point = (-low / scale).round_ties_even().clamp(0.0, 255.0) as u8;
             Grid { scale, zero_point, data_type: UINT8 }
         }
-        Dialect::Portable => Grid { scale: positive(high.max(-low) / 127.0), zero_point: 0, data_type: INT8 },
+        Spread::Symmetric => symmetric(127.0, INT8),
+        Spread::Float8 => symmetric(448.0, FLOAT8E4M3FN),
     }
 }
 
@@ -115,10 +122,12 @@ mod tests {
 
     #[test]
     fn grids_hold_zero_exactly() {
-        let unsigned = grid((-1.0, 4.1), Dialect::Ort);
+        let unsigned = grid((-1.0, 4.1), Spread::Unsigned);
         assert_eq!((unsigned.zero_point, unsigned.data_type), (50, UINT8));
-        let signed = grid((-1.0, 4.1), Dialect::Portable);
+        let signed = grid((-1.0, 4.1), Spread::Symmetric);
         assert_eq!((signed.zero_point, signed.scale), (0, 4.1 / 127.0));
-        assert_eq!(grid((0.0, 0.0), Dialect::Ort).scale, 1.0);
+        let floats = grid((-6.0, 4.1), Spread::Float8);
+        assert_eq!((floats.zero_point, floats.scale, floats.data_type), (0, 6.0 / 448.0, FLOAT8E4M3FN));
+        assert_eq!(grid((0.0, 0.0), Spread::Unsigned).scale, 1.0);
     }
 }

@@ -7,6 +7,7 @@ use super::observe::Observed;
 use super::writer::Writer;
 use crate::model::onnx::proto::{AttributeProto, FLOAT};
 use crate::prepare::artifact::{Dialect, Precision};
+use crate::prepare::calibrate::{Ranges, Spread};
 
 /// Block of the 8-bit embedding and head beside 4-bit weights.
 const TABLE_BLOCK: u32 = 128;
@@ -66,8 +67,18 @@ impl Writer<'_> {
                 self.g.node("MatMul", name, &[input, &weight], &[])
             }
             Precision::Int8Qdq(calibration) => {
-                let input = self.through_8_bits(input, &matrix.name);
+                let spread = if is_ort { Spread::Unsigned } else { Spread::Symmetric };
+                let input = self.through_8_bits(input, &matrix.name, spread);
                 let weight = self.dequantised_int8(matrix, calibration.per_channel);
+                self.g.node("MatMul", name, &[&input, &weight], &[])
+            }
+            Precision::Fp8Qdq(calibration) => {
+                let input = self.through_8_bits(input, &matrix.name, Spread::Float8);
+                let weight = self.dequantised_fp8(matrix, calibration.per_channel);
+                // ONNX Runtime's optimiser takes the standard operator for a product of integers here.
+                if is_ort {
+                    return self.g.contrib("FusedMatMul", name, &[&input, &weight], &[]);
+                }
                 self.g.node("MatMul", name, &[&input, &weight], &[])
             }
         }
@@ -110,6 +121,14 @@ impl Writer<'_> {
 
     fn dequantised_int8(&mut self, matrix: &Matrix, per_channel: bool) -> String {
         let [weight, scale] = self.int8(matrix, if per_channel { Scales::PerOutput } else { Scales::One });
+        let attributes = if per_channel { vec![int("axis", 1)] } else { vec![] };
+        self.dequantised(matrix, &[&weight, &scale], &attributes)
+    }
+
+    fn dequantised_fp8(&mut self, matrix: &Matrix, per_channel: bool) -> String {
+        let scales = if per_channel { Scales::PerOutput } else { Scales::One };
+        let recipe = Recipe::matrix(matrix, Order::InputsFirst, Encoding::Fp8(scales));
+        let [weight, scale] = self.g.quantised_weight(&format!("{}.fp8", matrix.name), recipe);
         let attributes = if per_channel { vec![int("axis", 1)] } else { vec![] };
         self.dequantised(matrix, &[&weight, &scale], &attributes)
     }
@@ -159,17 +178,19 @@ impl Writer<'_> {
     }
 
     /// `input` as the nearest of 256 values of its calibrated range.
-    fn through_8_bits(&mut self, input: &str, matrix: &str) -> String {
+    fn through_8_bits(&mut self, input: &str, matrix: &str, spread: Spread) -> String {
         let name = format!("{input}/float");
         if !self.quantised.insert(input.into()) {
             return name;
         }
-        let grid = self.ranges.map(|ranges| ranges.grid(matrix, self.artifact.dialect)).unwrap_or_default();
+        let nothing = Ranges::default();
+        let grid = self.ranges.unwrap_or(&nothing).grid(matrix, spread);
+        let bits = if spread == Spread::Float8 { "fp8" } else { "int8" };
         let scale = self.g.float(&format!("{input}/scale"), grid.scale);
         let zero_point =
             self.g.constant(&format!("{input}/zero_point"), grid.data_type, vec![], vec![grid.zero_point]);
         let quantised =
-            self.g.node("QuantizeLinear", &format!("{input}/int8"), &[input, &scale, &zero_point], &[]);
+            self.g.node("QuantizeLinear", &format!("{input}/{bits}"), &[input, &scale, &zero_point], &[]);
         self.g.node("DequantizeLinear", &name, &[&quantised, &scale, &zero_point], &[])
     }
 
@@ -178,7 +199,7 @@ impl Writer<'_> {
         let matrix = self.decoder.embedding.clone();
         let is_ort = self.artifact.dialect == Dialect::Ort;
         let block = match self.artifact.precision {
-            Precision::Fp32 | Precision::Fp16 | Precision::Bf16 => {
+            Precision::Fp32 | Precision::Fp16 | Precision::Bf16 | Precision::Fp8Qdq(_) => {
                 let recipe = Recipe::matrix(&matrix, Order::OutputsFirst, Encoding::Float(self.stored));
                 let table = self.g.weight(&matrix.name, recipe);
                 let rows = self.g.node("Gather", "embeddings/tokens", &[&table, ids], &[]);

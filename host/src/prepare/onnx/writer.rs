@@ -54,6 +54,8 @@ impl<'a> Writer<'a> {
             (Precision::Fp16, false) => (Float::F16, Float::F16, Float::F32),
             (Precision::Bf16, true) => (Float::Bf16, Float::F32, Float::F32),
             (Precision::Bf16, false) => (Float::Bf16, Float::Bf16, Float::F32),
+            // Tables alone; the matrices have an encoding of their own.
+            (Precision::Fp8Qdq(_), _) => (Float::F16, Float::F32, Float::F32),
             _ => (Float::F32, Float::F32, Float::F32),
         };
         Self {
@@ -156,6 +158,11 @@ impl<'a> Writer<'a> {
         match activation {
             Activation::Gelu => g.node("Gelu", name, &[&value], &[]),
             Activation::GeluTanh => g.node("Gelu", name, &[&value], &[text("approximate", "tanh")]),
+            // ONNX Runtime's optimiser drops a Relu before a zero point of 0, which it takes for the least of unsigned bytes.
+            Activation::Relu if is_ort && matches!(self.artifact.precision, Precision::Fp8Qdq(_)) => {
+                let zero = g.float("zero", 0.0);
+                g.node("Max", name, &[&value, &zero], &[])
+            }
             Activation::Relu => g.node("Relu", name, &[&value], &[]),
             Activation::Tanh => g.node("Tanh", name, &[&value], &[]),
             // x times its sigmoid.

@@ -3,7 +3,7 @@
 //! 8 bits are spread over ±max |x|. In 4 bits the value that is largest in magnitude lands on the end that has one
 //! step more (-8 of -8 … 7), and of a few scales around that one the block takes the one of least squared error.
 
-use super::int8::largest;
+use super::bytes::largest;
 use super::{Encoded, nearest};
 use rayon::prelude::*;
 

@@ -3,12 +3,13 @@
 //! A [`Recipe`] says what is to be made; nothing is read before the file is written, and then one weight at a time.
 
 mod blocks;
-mod int8;
+mod bytes;
 mod transpose;
 
-use crate::model::onnx::proto::{BFLOAT16, FLOAT, FLOAT16, INT4, INT8, UINT8};
+use crate::model::onnx::proto::{BFLOAT16, FLOAT, FLOAT8E4M3FN, FLOAT16, INT4, INT8, UINT8};
 use crate::model::{ModelError, Weights};
 use crate::prepare::PrepareError;
+use bytes::{Fp8, Int8};
 use half::{bf16, f16};
 
 /// Which dimension of a matrix is the outer one.
@@ -65,6 +66,8 @@ pub(super) enum Encoding {
     Float(Float),
     /// Symmetric 8-bit integers.
     Int8(Scales),
+    /// 8-bit floats, E4M3 without infinities.
+    Fp8(Scales),
     /// `MatMulNBits`' and `GatherBlockQuantized`' blocks of unsigned integers along the inputs; outputs first.
     Blocks {
         /// 4 or 8.
@@ -169,8 +172,8 @@ impl Recipe {
         let Source::Matrix(matrix, _) = &self.source else { return Vec::new() };
         let (inputs, outputs) = (matrix.inputs, matrix.outputs);
         let dims = match self.encoding {
-            Encoding::Float(_) | Encoding::Int8(Scales::One) => vec![],
-            Encoding::Int8(Scales::PerOutput) => vec![outputs],
+            Encoding::Float(_) | Encoding::Int8(Scales::One) | Encoding::Fp8(Scales::One) => vec![],
+            Encoding::Int8(Scales::PerOutput) | Encoding::Fp8(Scales::PerOutput) => vec![outputs],
             Encoding::Blocks { block, .. } => vec![outputs, inputs.div_ceil(block)],
             Encoding::Int4 { block } => vec![inputs.div_ceil(block), outputs],
         };
@@ -181,6 +184,7 @@ impl Recipe {
         match self.encoding {
             Encoding::Float(float) => float.data_type(),
             Encoding::Int8(_) => INT8,
+            Encoding::Fp8(_) => FLOAT8E4M3FN,
             Encoding::Blocks { .. } => UINT8,
             Encoding::Int4 { .. } => INT4,
         }
@@ -224,15 +228,15 @@ impl Recipe {
         }
         Ok(match self.encoding {
             Encoding::Float(float) => Encoded { values: float.encode(&values), scales: Vec::new() },
-            Encoding::Int8(Scales::One) => int8::one_scale(&values),
-            Encoding::Int8(Scales::PerOutput) => int8::per_output(&values, outputs, *order),
+            Encoding::Int8(scales) => bytes::scaled::<Int8>(&values, outputs, *order, scales),
+            Encoding::Fp8(scales) => bytes::scaled::<Fp8>(&values, outputs, *order, scales),
             Encoding::Blocks { bits, block } => blocks::unsigned(&values, inputs, bits, block as usize),
             Encoding::Int4 { block } => blocks::signed(&values, outputs, block as usize),
         })
     }
 
     fn check_fits(&self, weights: &Weights, tensor: &str, values: &[f32]) -> Result<(), PrepareError> {
-        let largest = int8::largest(values);
+        let largest = bytes::largest(values);
         if self.encoding != Encoding::Float(Float::F16) || largest <= f16::MAX.to_f32() {
             return Ok(());
         }

@@ -1,5 +1,9 @@
 """Decode of one row on a GPU: transformers eager and the torch plugin, with and without CUDA graphs, in turns on the same
-weights; prints ratios and the share of the memory floor. Called by torch.sh."""
+weights; prints ratios and the share of the memory floor.
+
+    python3 peers.py --binaries FOLDER --out FOLDER [--model gpt2-124m] [--device cuda:0]
+
+Called by `run.sh --peers`. Needs torch and transformers; that torch is also the plugin's, by LIBTORCH or from here."""
 
 import argparse
 import json
@@ -9,31 +13,13 @@ import statistics
 import subprocess
 import time
 
+import bandwidth
 import torch
 import transformers
 
 PROMPT, NEW, ROUNDS = 8, 128, 5
 TARGET = 3.0
 TYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
-
-
-def synchronize(device):
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-
-
-def copy_speed(device):
-    """Bytes per second that a copy within the device reads and writes."""
-    source = torch.ones(1 << 28, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    seconds = []
-    for _ in range(20):
-        synchronize(device)
-        start = time.perf_counter()
-        target.copy_(source)
-        synchronize(device)
-        seconds.append(time.perf_counter() - start)
-    return 2 * source.numel() / min(seconds)
 
 
 class Eager:
@@ -80,7 +66,7 @@ def ours(args, dtype):
     for line in (folder / "records.jsonl").read_text().splitlines():
         record = json.loads(line)
         if record["status"] != "ok":
-            raise SystemExit(f"torch.sh: {record['backend']}: {record['degraded']['message']}")
+            raise SystemExit(f"peers.py: {record['backend']}: {record['degraded']['message']}")
         taken.setdefault(record["backend"], []).append(sum(record["token_ms"][1:]) / 1e3 / (NEW - 1))
     manifest = json.loads((folder / "manifest.json").read_text())
     weights = manifest["backends"][0]["session"]["model"]["model_bytes"]
@@ -93,14 +79,15 @@ def model_folder(args):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="torch.sh")
-    for name in ("binaries", "out", "library"):
+    parser = argparse.ArgumentParser(prog="peers.py")
+    for name in ("binaries", "out"):
         parser.add_argument(f"--{name}", type=pathlib.Path, required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--device", required=True)
+    parser.add_argument("--model", default="gpt2-124m")
+    parser.add_argument("--device", default="cuda:0")
     args = parser.parse_args()
-    args.out = args.out.absolute()
-    speed = copy_speed(args.device)
+    args.out, args.library = args.out.absolute(), pathlib.Path(torch.__file__).parent
+    args.out.mkdir(parents=True, exist_ok=True)
+    speed = bandwidth.measure(args.device)["bytes_per_s"]
     print(f"{args.model} on {args.device}, batch 1, {PROMPT}+{NEW}; a copy moves {speed / 1e9:,.0f} GB/s")
     found = {"device": args.device, "copy_bytes_per_s": speed, "decode": {}}
     for dtype in TYPES:
