@@ -5,12 +5,15 @@
 //! the bytes, a [`Tensor`] says which of them and in what shape, [`Runner::run`] writes outputs where their tensors
 //! point. All `unsafe` of a session is in this module.
 
+use crate::cudart::Cudart;
 use crate::element::Element;
 use crate::error::from_ort;
 use crate::options::Device;
 use inferhost_plugin_api::Error;
 use ort::AsPointer;
+use ort::logging::LogLevel;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::{NoSelectedOutputs, RunOptions};
 use ort::sys::OrtValue;
 use std::ffi::{CString, c_char, c_void};
 use std::marker::PhantomData;
@@ -19,27 +22,61 @@ use std::rc::Rc;
 
 /// Where a session's memory comes from: the host, and the device its cache lives on.
 pub(crate) struct Memories {
-    /// Memory that this code reads and writes.
-    pub(crate) host: Rc<Allocator>,
+    /// Memory that this code reads and writes: page-locked where there is a device, so that it copies it without a
+    /// buffer of the driver's between.
+    pub(crate) host: Rc<Source>,
     /// Memory that only the runtime touches; the host's own on CPU.
-    pub(crate) device: Rc<Allocator>,
+    pub(crate) device: Rc<Source>,
+    /// What the caller's own memory is.
+    pub(crate) pageable: Rc<Source>,
+}
+
+/// An allocator of the runtime's, with how its memory is made ready.
+pub(crate) struct Source {
+    allocator: Allocator,
+    /// What tensors in its memory say of it.
+    info: MemoryInfo<'static>,
+    reach: Reach,
+}
+
+/// Who can touch memory.
+enum Reach {
+    /// This code. The runtime's word for page-locked memory differs from version to version, so it is not asked.
+    Host,
+    /// The device, which this fills for us.
+    Device(Cudart),
 }
 
 impl Memories {
     /// For a session that runs on `device`.
     pub(crate) fn new(runner: &Runner, device: Device) -> Result<Self, Error> {
-        let allocator = |device, number| {
-            MemoryInfo::new(device, number, AllocatorType::Device, MemoryType::Default)
-                .and_then(|info| Allocator::new(&runner.session, info))
-                .map(Rc::new)
+        let info = |place, number, memory| {
+            MemoryInfo::new(place, i32::from(number), AllocatorType::Device, memory)
+                .map_err(|e| from_ort("name the device's memory", &e))
+        };
+        let source = |of: MemoryInfo<'static>, info, reach| {
+            let allocator = Allocator::new(&runner.session, of);
+            allocator
+                .map(|allocator| Rc::new(Source { allocator, info, reach }))
                 .map_err(|e| from_ort("reach the device's memory", &e))
         };
-        let host = allocator(AllocationDevice::CPU, 0)?;
-        let device = match device {
-            Device::Cpu => Rc::clone(&host),
-            Device::Cuda(number) => allocator(AllocationDevice::CUDA, i32::from(number))?,
+        let cpu = || info(AllocationDevice::CPU, 0, MemoryType::Default);
+        let pageable = source(cpu()?, cpu()?, Reach::Host)?;
+        let Device::Cuda(number) = device else {
+            return Ok(Self { host: Rc::clone(&pageable), device: Rc::clone(&pageable), pageable });
         };
-        Ok(Self { host, device })
+        let pinned = info(AllocationDevice::CUDA_PINNED, number, MemoryType::CPU)?;
+        // Its tensors say that they lie in common memory: an output that says it is page-locked is not copied to from
+        // the device (1.31 stops at "dst_data != src_data was false"). The driver goes by the address.
+        let host = source(pinned, cpu()?, Reach::Host)?;
+        let cuda = || info(AllocationDevice::CUDA, number, MemoryType::Default);
+        let device = source(cuda()?, cuda()?, Reach::Device(Cudart::new(number)?))?;
+        Ok(Self { host, device, pageable })
+    }
+
+    /// Whether results should go to [`host`](Self::host) and not to the caller's memory where they are few.
+    pub(crate) fn are_apart(&self) -> bool {
+        !Rc::ptr_eq(&self.host, &self.pageable)
     }
 }
 
@@ -47,14 +84,13 @@ impl Memories {
 struct Block {
     start: *mut u8,
     bytes: usize,
-    on_host: bool,
-    allocator: Rc<Allocator>,
+    source: Rc<Source>,
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
         // SAFETY: `start` came from this allocator and is freed once, here.
-        unsafe { self.allocator.free(self.start) };
+        unsafe { self.source.allocator.free(self.start) };
     }
 }
 
@@ -62,16 +98,20 @@ impl Drop for Block {
 pub(crate) struct Memory(Rc<Block>);
 
 impl Memory {
-    /// At least `bytes` bytes; zeroed where the host can reach them.
-    pub(crate) fn new(allocator: &Rc<Allocator>, bytes: usize) -> Result<Self, Error> {
-        let block = allocator.alloc::<u8>(bytes.max(1)).map_err(|e| from_ort("allocate memory", &e))?;
+    /// At least `bytes` bytes, all zero: an attention over a cache multiplies what lies beyond a row's end by nothing,
+    /// and what lies there must therefore not be NaN.
+    pub(crate) fn new(source: &Rc<Source>, bytes: usize) -> Result<Self, Error> {
+        let bytes = bytes.max(1);
+        let block = source.allocator.alloc::<u8>(bytes).map_err(|e| from_ort("allocate memory", &e))?;
         let start: *mut u8 = block.into_raw().cast();
-        let on_host = allocator.memory_info().is_cpu_accessible();
-        if on_host {
+        let block = Block { start, bytes, source: Rc::clone(source) };
+        match &source.reach {
             // SAFETY: the block has this many bytes and nothing else knows of it yet.
-            unsafe { ptr::write_bytes(start, 0, bytes) };
+            Reach::Host => unsafe { ptr::write_bytes(start, 0, bytes) },
+            // SAFETY: the same, on the device that the allocator is of.
+            Reach::Device(cudart) => unsafe { cudart.zero(start, bytes)? },
         }
-        Ok(Self(Rc::new(Block { start, bytes, on_host, allocator: Rc::clone(allocator) })))
+        Ok(Self(Rc::new(block)))
     }
 
     /// Bytes in all.
@@ -82,7 +122,8 @@ impl Memory {
     /// The first `len` elements, to read and write between runs; empty where they do not fit or lie elsewhere.
     pub(crate) fn slice_mut<T: Plain>(&mut self, len: usize) -> &mut [T] {
         let fits = len.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= self.0.bytes);
-        if !fits || !self.0.start.cast::<T>().is_aligned() || !self.0.on_host {
+        let on_host = matches!(self.0.source.reach, Reach::Host);
+        if !fits || !self.0.start.cast::<T>().is_aligned() || !on_host {
             return &mut [];
         }
         // SAFETY: the bytes are there, aligned and initialised (zeroed at birth), and any bits are a valid `T`.
@@ -132,18 +173,18 @@ impl Tensor<'static> {
         let block = Rc::clone(&memory.0);
         // SAFETY: the range was checked to lie in the block, so its start does too.
         let start = unsafe { block.start.add(offset) };
-        let value = create(block.allocator.memory_info(), start.cast(), bytes, shape, element)?;
+        let value = create(&block.source.info, start.cast(), bytes, shape, element)?;
         Ok(Self { value, _block: Some(block), _borrowed: PhantomData })
     }
 }
 
 impl<'m> Tensor<'m> {
     /// A tensor over the host's own floats.
-    pub(crate) fn over(host: &Allocator, floats: &'m mut [f32], shape: &[usize]) -> Result<Self, Error> {
+    pub(crate) fn over(pageable: &Source, floats: &'m mut [f32], shape: &[usize]) -> Result<Self, Error> {
         if shape.iter().product::<usize>() != floats.len() {
             return Err(Error::internal(format!("a tensor of shape {shape:?} over {} floats", floats.len())));
         }
-        let info = host.memory_info();
+        let info = &pageable.info;
         let value = create(info, floats.as_mut_ptr().cast(), size_of_val(floats), shape, Element::F32)?;
         Ok(Self { value, _block: None, _borrowed: PhantomData })
     }
@@ -203,6 +244,7 @@ impl Slots {
 /// A session with the order of its inputs and outputs.
 pub(crate) struct Runner {
     session: ort::session::Session,
+    options: RunOptions<NoSelectedOutputs>,
     inputs: Slots,
     outputs: Slots,
 }
@@ -214,10 +256,20 @@ impl Runner {
         inputs: impl Iterator<Item = &'n str>,
         outputs: impl Iterator<Item = &'n str>,
     ) -> Result<Self, Error> {
-        Ok(Self { session, inputs: Slots::new(inputs)?, outputs: Slots::new(outputs)? })
+        // The session was made to log everything, for its placement; its runs have nothing to say.
+        let options = RunOptions::new().and_then(|mut options| {
+            options.set_log_level(LogLevel::Error)?;
+            Ok(options)
+        });
+        let options = options.map_err(|e| from_ort("set up runs", &e))?;
+        Ok(Self { session, options, inputs: Slots::new(inputs)?, outputs: Slots::new(outputs)? })
     }
 
     /// Runs the graph. Outputs are written where their tensors point; those left off at the end are not asked for.
+    ///
+    /// They are whole when this returns, on a device too: unless a run's options say
+    /// `disable_synchronize_execution_providers`, the runtime waits for the streams of every provider at a run's end,
+    /// after the copies of outputs that lie on the host.
     pub(crate) fn run<'t, 'm: 't, 'o: 't>(
         &mut self,
         inputs: impl Iterator<Item = &'t Tensor<'m>>,
@@ -234,7 +286,7 @@ impl Runner {
         let status = unsafe {
             (ort::api().Run)(
                 self.session.ptr_mut(),
-                ptr::null(),
+                self.options.ptr(),
                 self.inputs.names.as_ptr(),
                 self.inputs.values.as_ptr().cast(),
                 self.inputs.values.len(),

@@ -1,13 +1,12 @@
 //! A lane's inputs of whole numbers and its own logits: memory that grows and stays, with a tensor over it that is made
 //! anew only for another shape.
 
-use crate::binding::{Memory, Tensor};
+use crate::binding::{Memories, Memory, Source, Tensor};
 use crate::element::Element;
 use crate::signature::{IntPort, Signature};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use inferhost_plugin_api::Error;
-use ort::memory::Allocator;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -15,14 +14,14 @@ use std::rc::Rc;
 pub(crate) struct IntInput {
     element: Element,
     rank: usize,
-    host: Rc<Allocator>,
+    host: Rc<Source>,
     memory: Option<Memory>,
     pub(crate) tensor: Option<Tensor<'static>>,
     shape: [usize; 2],
 }
 
 impl IntInput {
-    pub(crate) fn new(port: &IntPort, host: Rc<Allocator>) -> Self {
+    pub(crate) fn new(port: &IntPort, host: Rc<Source>) -> Self {
         Self { element: port.element, rank: port.rank, host, memory: None, tensor: None, shape: [0, 0] }
     }
 
@@ -101,7 +100,8 @@ fn mark<T: Copy>(
 pub(crate) struct OwnLogits {
     element: Element,
     pub(crate) vocab: usize,
-    host: Rc<Allocator>,
+    host: Rc<Source>,
+    pageable: Rc<Source>,
     memory: Option<Memory>,
     tensor: Option<Tensor<'static>>,
     pub(crate) shape: [usize; 3],
@@ -109,11 +109,12 @@ pub(crate) struct OwnLogits {
 }
 
 impl OwnLogits {
-    pub(crate) fn new(signature: &Signature, host: Rc<Allocator>) -> Self {
+    pub(crate) fn new(signature: &Signature, memories: &Memories) -> Self {
         Self {
             element: signature.logits_element,
             vocab: signature.vocab_size,
-            host,
+            host: Rc::clone(&memories.host),
+            pageable: Rc::clone(&memories.pageable),
             memory: None,
             tensor: None,
             shape: [0; 3],
@@ -122,7 +123,7 @@ impl OwnLogits {
     }
 
     pub(crate) fn over<'m>(&self, floats: &'m mut [f32], shape: &[usize]) -> Result<Tensor<'m>, Error> {
-        Tensor::over(&self.host, floats, shape)
+        Tensor::over(&self.pageable, floats, shape)
     }
 
     pub(crate) fn tensor(&mut self, shape: [usize; 3]) -> Result<&Tensor<'static>, Error> {

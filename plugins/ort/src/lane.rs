@@ -59,7 +59,7 @@ impl Lane {
             keep: signature.keep.as_ref().map(input),
             branch: signature.branch.as_ref().map(input),
             cache: KvCache::new(ports, conventions.growth, Rc::clone(&memories.device)),
-            logits: OwnLogits::new(signature, Rc::clone(&memories.host)),
+            logits: OwnLogits::new(signature, memories),
         }
     }
 
@@ -163,6 +163,11 @@ impl Lane {
             self.cache.advance(self.fed);
         }
         Ok(())
+    }
+
+    /// The [`Own`](Target::Own) logits of the last run as they lie, padding included.
+    pub(crate) fn all_own_logits(&mut self) -> &[f32] {
+        self.logits.read()
     }
 
     /// Every row of the batch that is in this lane, with the [`Own`](Target::Own) logits of its last run,
