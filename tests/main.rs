@@ -11,6 +11,8 @@
 //! - `compare`: planted regressions found in run folders, and noise not taken for one
 //! - `configs`: every config in the repository
 //! - `runtimes`: wheels that are not what they should be, and what scripts/runtimes.sh makes of them
+//! - `versions`: two versions of ONNX Runtime in one matrix, and what `compare` says of them
+//! - `cuda`: ONNX Runtime asked for a GPU where something of it is missing
 //! - `dependencies`: every crate's licence and source against `deny.toml`
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
@@ -30,6 +32,7 @@ mod accuracy;
 mod browser;
 mod compare;
 mod configs;
+mod cuda;
 mod dependencies;
 mod doctor;
 mod faults;
@@ -49,3 +52,4 @@ mod telemetry;
 mod torch;
 mod trust;
 mod validity;
+mod versions;
