@@ -1,26 +1,27 @@
-//! Tensors over memory that outlives a run, and the run itself, through ONNX Runtime's C interface.
+//! Tensors over memory that outlives a run, through ONNX Runtime's C interface.
 //!
 //! `ort`'s safe `IoBinding` takes outputs only in memory of its own and clones what it is given, so a cache whose
 //! shape grows with every token cannot be bound without allocating. Here an `OrtValue` is a view: [`Memory`] owns
-//! the bytes, a [`Tensor`] says which of them and in what shape, [`Runner::run`] writes outputs where their tensors
-//! point. All `unsafe` of a session is in this module.
+//! the bytes, a [`Tensor`] says which of them and in what shape, a [`Runner`] writes outputs where their tensors
+//! point. All `unsafe` of a session is here, in [`runner`](crate::runner) and in [`cudart`](crate::cudart).
 
 use crate::cudart::Cudart;
 use crate::element::Element;
 use crate::error::from_ort;
 use crate::options::Device;
+use crate::runner::Runner;
 use inferhost_plugin_api::Error;
 use ort::AsPointer;
-use ort::logging::LogLevel;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{NoSelectedOutputs, RunOptions};
 use ort::sys::OrtValue;
-use std::ffi::{CString, c_char, c_void};
+use std::cell::Cell;
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 /// Where a session's memory comes from: the host, and the device its cache lives on.
+#[derive(Clone)]
 pub(crate) struct Memories {
     /// Memory that this code reads and writes: page-locked where there is a device, so that it copies it without a
     /// buffer of the driver's between.
@@ -37,6 +38,15 @@ pub(crate) struct Source {
     /// What tensors in its memory say of it.
     info: MemoryInfo<'static>,
     reach: Reach,
+    /// How many times memory was taken from it.
+    taken: Cell<u32>,
+}
+
+impl Source {
+    /// How many times memory was taken from it.
+    pub(crate) fn taken(&self) -> u32 {
+        self.taken.get()
+    }
 }
 
 /// Who can touch memory.
@@ -55,9 +65,9 @@ impl Memories {
                 .map_err(|e| from_ort("name the device's memory", &e))
         };
         let source = |of: MemoryInfo<'static>, info, reach| {
-            let allocator = Allocator::new(&runner.session, of);
+            let allocator = Allocator::new(runner.session(), of);
             allocator
-                .map(|allocator| Rc::new(Source { allocator, info, reach }))
+                .map(|allocator| Rc::new(Source { allocator, info, reach, taken: Cell::new(0) }))
                 .map_err(|e| from_ort("reach the device's memory", &e))
         };
         let cpu = || info(AllocationDevice::CPU, 0, MemoryType::Default);
@@ -104,6 +114,7 @@ impl Memory {
         let bytes = bytes.max(1);
         let block = source.allocator.alloc::<u8>(bytes).map_err(|e| from_ort("allocate memory", &e))?;
         let start: *mut u8 = block.into_raw().cast();
+        source.taken.set(source.taken.get().wrapping_add(1));
         let block = Block { start, bytes, source: Rc::clone(source) };
         match &source.reach {
             // SAFETY: the block has this many bytes and nothing else knows of it yet.
@@ -121,15 +132,40 @@ impl Memory {
 
     /// The first `len` elements, to read and write between runs; empty where they do not fit or lie elsewhere.
     pub(crate) fn slice_mut<T: Plain>(&mut self, len: usize) -> &mut [T] {
-        let fits = len.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= self.0.bytes);
-        let on_host = matches!(self.0.source.reach, Reach::Host);
-        if !fits || !self.0.start.cast::<T>().is_aligned() || !on_host {
+        self.part_mut(0, len)
+    }
+
+    /// The `len` elements that begin `offset` bytes into it, likewise.
+    pub(crate) fn part_mut<T: Plain>(&mut self, offset: usize, len: usize) -> &mut [T] {
+        let end = len.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(offset));
+        let is_host = matches!(self.0.source.reach, Reach::Host);
+        if end.is_none_or(|end| end > self.0.bytes) || !is_host {
+            return &mut [];
+        }
+        // SAFETY: the range was checked to lie in the block, so its start does too.
+        let start = unsafe { self.0.start.add(offset) };
+        if !start.cast::<T>().is_aligned() {
             return &mut [];
         }
         // SAFETY: the bytes are there, aligned and initialised (zeroed at birth), and any bits are a valid `T`.
         // `&mut self` keeps other slices out; tensors over the same bytes are touched only while a `Runner` runs,
         // and no lane holds a slice across a run.
-        unsafe { std::slice::from_raw_parts_mut(self.0.start.cast(), len) }
+        unsafe { std::slice::from_raw_parts_mut(start.cast(), len) }
+    }
+
+    /// Copies the first `bytes` bytes of `from`, of which one of the two is on a device, and waits for them.
+    pub(crate) fn copy_from(&mut self, from: &Self, bytes: usize) -> Result<(), Error> {
+        let ((Reach::Device(cudart), _) | (_, Reach::Device(cudart))) =
+            (&self.0.source.reach, &from.0.source.reach)
+        else {
+            return Err(Error::internal("a copy between memories of the host"));
+        };
+        if bytes > self.0.bytes.min(from.0.bytes) {
+            return Err(Error::internal(format!("{bytes} bytes do not fit their memory")));
+        }
+        // SAFETY: both blocks have that many bytes, live through the call, and no run is under way: `Runner::run`
+        // returns when its own is over.
+        unsafe { cudart.copy(self.0.start, from.0.start, bytes) }
     }
 }
 
@@ -190,6 +226,13 @@ impl<'m> Tensor<'m> {
     }
 }
 
+impl Tensor<'_> {
+    /// As the runtime's interface takes it.
+    pub(crate) fn raw(&self) -> *mut OrtValue {
+        self.value.as_ptr()
+    }
+}
+
 fn create(
     info: &MemoryInfo<'_>,
     start: *mut c_void,
@@ -217,85 +260,5 @@ impl Drop for Tensor<'_> {
     fn drop(&mut self) {
         // SAFETY: the value was created by `create` and is released once, here.
         unsafe { (ort::api().ReleaseValue)(self.value.as_ptr()) };
-    }
-}
-
-/// Names of a graph's inputs or outputs, made C strings once, with a place for each one's value.
-struct Slots {
-    _names: Vec<CString>,
-    names: Vec<*const c_char>,
-    values: Vec<*mut OrtValue>,
-}
-
-impl Slots {
-    fn new<'n>(names: impl Iterator<Item = &'n str>) -> Result<Self, Error> {
-        let names: Vec<CString> =
-            names.map(CString::new).collect::<Result<_, _>>().map_err(|e| Error::invalid(e.to_string()))?;
-        let pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
-        Ok(Self { values: Vec::with_capacity(pointers.len()), names: pointers, _names: names })
-    }
-
-    fn fill<'t, 'm: 't>(&mut self, tensors: impl Iterator<Item = &'t Tensor<'m>>) {
-        self.values.clear();
-        self.values.extend(tensors.take(self.names.len()).map(|tensor| tensor.value.as_ptr()));
-    }
-}
-
-/// A session with the order of its inputs and outputs.
-pub(crate) struct Runner {
-    session: ort::session::Session,
-    options: RunOptions<NoSelectedOutputs>,
-    inputs: Slots,
-    outputs: Slots,
-}
-
-impl Runner {
-    /// `inputs` and `outputs` name the graph's own, in the order in which [`run`](Self::run) takes them.
-    pub(crate) fn new<'n>(
-        session: ort::session::Session,
-        inputs: impl Iterator<Item = &'n str>,
-        outputs: impl Iterator<Item = &'n str>,
-    ) -> Result<Self, Error> {
-        // The session was made to log everything, for its placement; its runs have nothing to say.
-        let options = RunOptions::new().and_then(|mut options| {
-            options.set_log_level(LogLevel::Error)?;
-            Ok(options)
-        });
-        let options = options.map_err(|e| from_ort("set up runs", &e))?;
-        Ok(Self { session, options, inputs: Slots::new(inputs)?, outputs: Slots::new(outputs)? })
-    }
-
-    /// Runs the graph. Outputs are written where their tensors point; those left off at the end are not asked for.
-    ///
-    /// They are whole when this returns, on a device too: unless a run's options say
-    /// `disable_synchronize_execution_providers`, the runtime waits for the streams of every provider at a run's end,
-    /// after the copies of outputs that lie on the host.
-    pub(crate) fn run<'t, 'm: 't, 'o: 't>(
-        &mut self,
-        inputs: impl Iterator<Item = &'t Tensor<'m>>,
-        outputs: impl Iterator<Item = &'t Tensor<'o>>,
-    ) -> Result<(), Error> {
-        self.inputs.fill(inputs);
-        self.outputs.fill(outputs);
-        // SAFETY: both arrays hold as many names as values; the values live through the call, since their tensors
-        // are borrowed for 't, and so does their memory. The session is borrowed mutably: one run at a time. No
-        // reference to tensors' memory lives here meanwhile (`slice_mut`), so the runtime alone reads and writes it.
-        // An input and an output share bytes only where the cache grows in place: they are then the same tensor,
-        // past and present of one port, which the operator that keeps such a cache (GroupQueryAttention) documents;
-        // an operator that does not would give an output of another shape, and the runtime refuses that.
-        let status = unsafe {
-            (ort::api().Run)(
-                self.session.ptr_mut(),
-                self.options.ptr(),
-                self.inputs.names.as_ptr(),
-                self.inputs.values.as_ptr().cast(),
-                self.inputs.values.len(),
-                self.outputs.names.as_ptr(),
-                self.outputs.values.len(),
-                self.outputs.values.as_mut_ptr(),
-            )
-        };
-        // SAFETY: the status is fresh from the call above and given up here.
-        unsafe { ort::Error::result_from_status(status) }.map_err(|e| from_ort("run the graph", &e))
     }
 }

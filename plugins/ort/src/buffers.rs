@@ -39,6 +39,20 @@ impl IntInput {
         Ok(())
     }
 
+    /// The first `len` values as they were set.
+    pub(crate) fn values(&mut self, len: usize) -> impl ExactSizeIterator<Item = i64> {
+        let is_wide = self.element == Element::I64;
+        let memory = self.memory.as_mut();
+        let (wide, narrow): (&[i64], &[i32]) = match memory {
+            Some(memory) if is_wide => (memory.slice_mut(len), &[]),
+            Some(memory) => (&[], memory.slice_mut(len)),
+            None => (&[], &[]),
+        };
+        let len = wide.len().max(narrow.len());
+        (0..len)
+            .map(move |at| wide.get(at).copied().unwrap_or_else(|| narrow.get(at).map_or(0, |&id| id.into())))
+    }
+
     /// Sets the shape, and in each row 1 where its range is and 0 elsewhere. Rows are to grow to `capacity` values.
     pub(crate) fn set_ranges(
         &mut self,
@@ -145,6 +159,12 @@ impl OwnLogits {
             Some(tensor) => Ok(tensor),
             none => Ok(none.insert(Tensor::within(memory, 0, &shape, self.element)?)),
         }
+    }
+
+    /// The memory that logits of `shape` are read from.
+    pub(crate) fn memory(&mut self, shape: [usize; 3]) -> Result<&mut Memory, Error> {
+        self.tensor(shape)?;
+        self.memory.as_mut().ok_or_else(|| Error::internal("logits without memory"))
     }
 
     pub(crate) fn read(&mut self) -> &[f32] {

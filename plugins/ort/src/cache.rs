@@ -68,6 +68,11 @@ impl KvCache {
         self.filled
     }
 
+    /// Positions that every row can have.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Whether a run must be given a present that nobody will read: without it, an operator that works in place
     /// would make one of its own and copy the whole past to it.
     pub(crate) fn is_in_place(&self) -> bool {

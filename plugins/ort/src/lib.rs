@@ -13,6 +13,7 @@ mod conventions;
 mod cudart;
 mod element;
 mod error;
+mod fixed;
 mod lane;
 pub mod library;
 mod logprob;
@@ -21,6 +22,7 @@ mod open;
 pub mod options;
 mod placement;
 mod providers;
+mod runner;
 mod session;
 mod signature;
 

@@ -47,7 +47,8 @@ pub(crate) fn explain(message: &str, device: &str, provider: Provider, library: 
          driver, or set library=… to an older onnxruntime-gpu"
             .into()
     } else if has("Invalid device ID") || has("invalid device ordinal") {
-        format!("there is no such device ({}); choose another number", tail(message))
+        let from = message.find("nvalid device").map_or(0, |at| at - 1);
+        format!("there is no such device ({}); choose another number", one_line(&message[from..]))
     } else {
         return None;
     };
@@ -155,8 +156,7 @@ mod tests {
             ),
             (
                 "x.cc:1 cuDNN is unavailable for CUDA Execution Provider: dlopen failed".to_string(),
-                ["cuDNN 9 is missing", "libcudnn.so.9"]
-                    .map(|part| part.split_once("lib").map_or(part, |_| "nvidia-cudnn")),
+                ["cuDNN 9 is missing", "nvidia-cudnn"],
             ),
         ] {
             let error =

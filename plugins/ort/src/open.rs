@@ -1,15 +1,17 @@
 //! From a request to a session: the runtime's settings, the graph's ports, what the session will say of itself.
 
-use crate::binding::{Memories, Runner};
+use crate::binding::Memories;
 use crate::config::{ModelConfig, graph_bytes, graph_file, has_operator};
 use crate::conventions::{Conventions, Growth, Padding, precision_of};
 use crate::element::Element;
 use crate::error::from_ort;
+use crate::fixed::FixedSteps;
 use crate::library::{self, Library};
 use crate::missing;
 use crate::options::{Device, Optimization, Options};
 use crate::placement::{Listener, Placement};
 use crate::providers;
+use crate::runner::Runner;
 use crate::session::OrtSession;
 use crate::signature::{Port, Signature};
 use inferhost_plugin_api::{Error, GenaiConfig, ModelForm, OpenRequest, SessionInfo};
@@ -56,7 +58,10 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Result<OrtSession, Error> {
     let artifact = artifact.map(|artifact| ("artifact_precision".to_string(), artifact));
     info.details.extend(details(&signature, conventions, &graph).into_iter().chain(artifact));
     info.details.extend(providers::details(&placement));
-    let runner = Runner::new(session, signature.inputs(), signature.outputs())?;
+    if options.cuda_graph {
+        FixedSteps::check(&signature, conventions)?;
+    }
+    let runner = Runner::new(session, options.cuda_graph, signature.inputs(), signature.outputs())?;
     let memories = Memories::new(&runner, options.device)?;
     Ok(OrtSession::new(runner, memories, signature, conventions, info))
 }
@@ -84,7 +89,10 @@ fn load_graph(
     let session = settings(environment, options, &listener)
         .map_err(|e| explained(&format!("set up {device}"), &e))?
         .commit_from_file(graph)
-        .map_err(|e| explained(&format!("load {}", graph.display()), &e))?;
+        .map_err(|e| match e.message().contains("cannot use the graph capture feature") {
+            true => providers::cannot_capture(&listener.heard()),
+            false => explained(&format!("load {}", graph.display()), &e),
+        })?;
     Ok((session, listener.heard()))
 }
 
@@ -134,11 +142,17 @@ fn of_runtime(options: &Options, library: Library) -> SessionInfo {
         ("spinning", options.spinning.to_string()),
         ("arena", options.arena.to_string()),
     ];
+    let of_cuda = match options.device {
+        Device::Cpu => Vec::new(),
+        Device::Cuda(_) => {
+            vec![("tf32", options.tf32.to_string()), ("cuda_graph", options.cuda_graph.to_string())]
+        }
+    };
     SessionInfo {
         device: options.device.to_string(),
         threads: Some(narrow(options.threads())),
         runtime_version: Some(library.version),
-        details: details.into_iter().map(|(key, value)| (key.to_string(), value)).collect(),
+        details: details.into_iter().chain(of_cuda).map(|(key, value)| (key.to_string(), value)).collect(),
         ..SessionInfo::default()
     }
 }

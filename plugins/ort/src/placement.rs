@@ -52,6 +52,10 @@ impl Placement {
             if let Some((_, rest)) = message.split_once(PREFERRED) {
                 let name = rest.split_once(" because").map_or(rest, |(name, _)| name);
                 self.preferred.insert(name.trim().to_string());
+            } else if message.starts_with("Add MemcpyToHost ") {
+                self.copies.to_host += 1;
+            } else if message.starts_with("Add MemcpyFromHost ") {
+                self.copies.from_host += 1;
             } else if let Some((_, rest)) = message.split_once(NO_KERNEL) {
                 self.without_kernel.extend(rest.split_whitespace().next().map(String::from));
             }
@@ -69,13 +73,8 @@ impl Placement {
     }
 
     fn list(&mut self, operator: &str, name: &str) {
-        match operator {
-            "MemcpyToHost" => self.copies.to_host += 1,
-            "MemcpyFromHost" => self.copies.from_host += 1,
-            _ if self.listing.is_some_and(|at| self.providers[at].0 == CPU) => {
-                self.on_cpu.push((operator.to_string(), name.to_string()));
-            }
-            _ => {}
+        if self.listing.is_some_and(|at| self.providers[at].0 == CPU) {
+            self.on_cpu.push((operator.to_string(), name.to_string()));
         }
     }
 
@@ -198,7 +197,7 @@ impl Listener {
             }
             if level >= LogLevel::Error {
                 // Nowhere to report a stderr that is gone.
-                let _ = writeln!(std::io::stderr(), "onnxruntime: {location}: {message}");
+                let _ = writeln!(std::io::stderr(), "onnxruntime: {location}: {}", message.trim_end());
             }
         })
     }

@@ -72,6 +72,14 @@ pub(crate) fn check(placement: &Placement, options: &Options, artifact: Option<&
     )))
 }
 
+/// The error for a session that the runtime will not capture.
+pub(crate) fn cannot_capture(placement: &Placement) -> Error {
+    let copies = placement.copies();
+    Error::unsupported(format!(
+        "cuda_graph needs a graph that runs on the GPU as a whole, but this one has copies between host and device in it          ({copies}) or control flow; set cuda_graph = false"
+    ))
+}
+
 /// Which artifact has kernels for everything. CUDA has `GroupQueryAttention` in 16 bits alone, and no products of
 /// activations that are quantised as they come (ONNX Runtime 1.29 to 1.31).
 fn instead(fallen: &crate::placement::Operators, artifact: Option<&str>) -> Option<String> {

@@ -1,10 +1,11 @@
 //! An open graph: batches to lanes, lanes to logits, logits to what was asked for.
 
-use crate::binding::{Memories, Runner};
+use crate::binding::Memories;
 use crate::conventions::Conventions;
 use crate::element::Element;
 use crate::lane::{Lane, Target};
 use crate::logprob::{Piece, reduce};
+use crate::runner::Runner;
 use crate::signature::Signature;
 use inferhost_plugin_api::decode::{NextLogits, StepModel, generate};
 use inferhost_plugin_api::{
@@ -48,7 +49,8 @@ impl OrtSession {
         let groups = if together { vec![(0..rows.len()).collect()] } else { groups };
         self.active = groups.len();
         while self.lanes.len() < self.active {
-            self.lanes.push(Lane::new(&self.signature, self.conventions, &self.memories));
+            let captures = self.runner.captures();
+            self.lanes.push(Lane::new(&self.signature, self.conventions, &self.memories, captures));
         }
         self.lanes.iter_mut().zip(groups).try_for_each(|(lane, group)| lane.start(rows, group, more))
     }
