@@ -153,19 +153,23 @@ impl Memory {
         unsafe { std::slice::from_raw_parts_mut(start.cast(), len) }
     }
 
-    /// Copies the first `bytes` bytes of `from`, of which one of the two is on a device, and waits for them.
+    /// Copies the first `bytes` bytes of `from`, between host and device too, and waits for them.
     pub(crate) fn copy_from(&mut self, from: &Self, bytes: usize) -> Result<(), Error> {
-        let ((Reach::Device(cudart), _) | (_, Reach::Device(cudart))) =
-            (&self.0.source.reach, &from.0.source.reach)
-        else {
-            return Err(Error::internal("a copy between memories of the host"));
-        };
-        if bytes > self.0.bytes.min(from.0.bytes) {
-            return Err(Error::internal(format!("{bytes} bytes do not fit their memory")));
+        if bytes > self.0.bytes.min(from.0.bytes) || Rc::ptr_eq(&self.0, &from.0) {
+            return Err(Error::internal(format!("{bytes} bytes cannot be copied between these memories")));
         }
-        // SAFETY: both blocks have that many bytes, live through the call, and no run is under way: `Runner::run`
-        // returns when its own is over.
-        unsafe { cudart.copy(self.0.start, from.0.start, bytes) }
+        match (&self.0.source.reach, &from.0.source.reach) {
+            // SAFETY: both blocks have that many bytes and are not one; no slice of `self` lives meanwhile.
+            (Reach::Host, Reach::Host) => unsafe {
+                ptr::copy_nonoverlapping(from.0.start, self.0.start, bytes);
+                Ok(())
+            },
+            // SAFETY: both blocks have that many bytes, live through the call, and no run is under way:
+            // `Runner::run` returns when its own is over.
+            (Reach::Device(cudart), _) | (_, Reach::Device(cudart)) => unsafe {
+                cudart.copy(self.0.start, from.0.start, bytes)
+            },
+        }
     }
 }
 

@@ -183,3 +183,84 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::open::open_graph;
+    use crate::options::Options;
+    use crate::session::OrtSession;
+    use inferhost_plugin_api::decode::{NextLogits, StepModel};
+    use inferhost_plugin_api::{Batch, ErrorKind};
+    use std::io::Write;
+    use std::path::{Path, PathBuf};
+
+    fn graph(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/ort").join(name)
+    }
+
+    /// On the CPU nothing is captured, but everything else is as on a device.
+    fn opened(name: &str, cuda_graph: bool) -> Result<OrtSession, inferhost_plugin_api::Error> {
+        open_graph(&graph(name), &Options { cuda_graph, ..Options::default() })
+    }
+
+    /// Whether there is a runtime to open graphs with; where not, that is said on the terminal itself.
+    fn has_runtime() -> bool {
+        let found = crate::library::probe(&Options::default());
+        if let Err(problem) = &found {
+            writeln!(std::io::stderr(), "skipped: {}", problem.message).unwrap();
+        }
+        found.is_ok()
+    }
+
+    /// The logits of a start and of steps, and of a second start that finds everything as the first left it.
+    fn stepped(session: &mut OrtSession, rows: &[&[u32]], room: usize) -> Vec<f32> {
+        let tokens = rows.concat();
+        let lengths: Vec<u32> = rows.iter().map(|row| row.len() as u32).collect();
+        let mut all = Vec::new();
+        let mut keep = |logits: NextLogits<'_>| match logits {
+            NextLogits::F32(values) => all.extend_from_slice(values),
+            NextLogits::F64(_) => panic!("f64 of a graph that has none"),
+        };
+        for _ in 0..2 {
+            let batch = Batch::new(&tokens, &lengths);
+            keep(session.start(batch, batch.longest() + room).unwrap());
+            for step in 0..room as u32 {
+                let fed: Vec<u32> = (0..rows.len() as u32).map(|row| (7 * step + 3 * row + 1) % 97).collect();
+                keep(session.step(&fed).unwrap());
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn fixed_steps_give_what_growing_ones_give() {
+        if !has_runtime() {
+            return;
+        }
+        let (mut fixed, mut growing) = (opened("genai", true).unwrap(), opened("genai", false).unwrap());
+        // One lane; two of different lengths, which take turns; more rows; fewer rows and less room again.
+        let cases: [(&[&[u32]], usize); 4] = [
+            (&[&[1, 2, 3]], 6),
+            (&[&[1, 2, 3], &[4, 5, 6, 7, 8]], 5),
+            (&[&[9, 8], &[7, 6], &[5, 4], &[3, 2]], 20),
+            (&[&[1, 2, 3]], 4),
+        ];
+        for (rows, room) in cases {
+            let (fixed, growing) = (stepped(&mut fixed, rows, room), stepped(&mut growing, rows, room));
+            assert_eq!(fixed.len(), 2 * (room + 1) * rows.len() * 97);
+            assert_eq!(fixed, growing, "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn a_graph_whose_steps_have_no_fixed_shapes_is_refused() {
+        if !has_runtime() {
+            return;
+        }
+        for (name, reason) in [("in-place", "reads on the host"), ("merged", "does not grow in place")] {
+            let Err(error) = opened(name, true) else { panic!("{name} was opened") };
+            assert_eq!(error.kind, ErrorKind::Unsupported);
+            assert!(error.message.contains(reason), "{error}");
+        }
+    }
+}

@@ -37,20 +37,24 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Result<OrtSession, Error> {
             "ort opens models of form onnx, not {form}; prepare it first"
         )));
     }
-    let options = request.parse_options::<Options>()?.checked()?;
-    let graph = graph_file(request.path)?;
+    open_graph(request.path, &request.parse_options::<Options>()?.checked()?)
+}
+
+/// Opens the graph at `path`, a file or a folder.
+pub(crate) fn open_graph(path: &Path, options: &Options) -> Result<OrtSession, Error> {
+    let graph = graph_file(path)?;
     let genai = GenaiConfig::beside(&graph).map_err(|e| Error::invalid(e.to_string()))?;
     let config = ModelConfig::beside(&graph)?.or_of(genai.as_ref());
-    let (library, environment) = library::load(&options)?;
-    let (session, placement) = load_graph(&environment, &graph, &options, &library.path)?;
+    let (library, environment) = library::load(options)?;
+    let (session, placement) = load_graph(&environment, &graph, options, &library.path)?;
     let names = genai.as_ref().map(|genai| genai.names.clone()).unwrap_or_default();
     let signature = Signature::read(&ports(session.inputs()), &ports(session.outputs()), &config, &names)?;
     let (said, artifact) = metadata(&session)?;
-    providers::check(&placement, &options, artifact.as_deref())?;
+    providers::check(&placement, options, artifact.as_deref())?;
     let conventions = said.unwrap_or_else(|| {
         Conventions::of_other(genai.as_ref(), || has_operator(&graph, "GroupQueryAttention"))
     });
-    let mut info = of_runtime(&options, library);
+    let mut info = of_runtime(options, library);
     info.vocab_size = narrow(signature.vocab_size);
     info.context_length = config.context_length.map(narrow);
     info.model_bytes = graph_bytes(&graph);
