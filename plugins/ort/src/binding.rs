@@ -75,10 +75,13 @@ impl Memories {
         let Device::Cuda(number) = device else {
             return Ok(Self { host: Rc::clone(&pageable), device: Rc::clone(&pageable), pageable });
         };
-        let pinned = info(AllocationDevice::CUDA_PINNED, number, MemoryType::CPU)?;
         // Its tensors say that they lie in common memory: an output that says it is page-locked is not copied to from
         // the device (1.31 stops at "dst_data != src_data was false"). The driver goes by the address.
-        let host = source(pinned, cpu()?, Reach::Host)?;
+        let pinned = |number| {
+            source(info(AllocationDevice::CUDA_PINNED, number, MemoryType::CPU)?, cpu()?, Reach::Host)
+        };
+        // Before 1.23 the runtime numbered it 0 whatever the device's number.
+        let host = pinned(number).or_else(|_| pinned(0))?;
         let cuda = || info(AllocationDevice::CUDA, number, MemoryType::Default);
         let device = source(cuda()?, cuda()?, Reach::Device(Cudart::new(number)?))?;
         Ok(Self { host, device, pageable })

@@ -84,6 +84,9 @@ impl Options {
             ("cuda_graph", self.cuda_graph),
         ];
         match of_cuda.iter().find(|(_, is_set)| *is_set && self.device == Device::Cpu) {
+            None if self.cuda_graph && self.provider() == Provider::Tensorrt => {
+                Err(Error::invalid("cuda_graph is set, but provider is tensorrt; it needs provider = cuda"))
+            }
             None => Ok(self),
             Some((key, _)) => Err(Error::invalid(format!(
                 "{key} is set, but device is cpu; it needs device = cuda or cuda:N"
@@ -285,6 +288,8 @@ mod tests {
             options.device = Device::Cuda(0);
             assert!(options.checked().is_ok());
         }
+        let both = json!({"device": "cuda", "provider": "tensorrt", "cuda_graph": true});
+        assert!(parse_options::<Options>(&both).unwrap().checked().is_err());
         assert!(Options { cpu_fallback: true, tf32: true, ..Options::default() }.checked().is_ok());
     }
 
