@@ -13,6 +13,8 @@
 //! - `engines`: engines that a plugin builds for a matrix, and shapes that none of their profiles runs
 //! - `gpu_scripts`: what carries a benchmark to a machine with a GPU and brings its results back
 //! - `runtimes`: wheels that are not what they should be, and what scripts/runtimes.sh makes of them
+//! - `versions`: two versions of ONNX Runtime in one matrix, and what `compare` says of them
+//! - `cuda`: ONNX Runtime asked for a GPU where something of it is missing
 //! - `dependencies`: every crate's licence and source against `deny.toml`
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
@@ -32,6 +34,7 @@ mod accuracy;
 mod browser;
 mod compare;
 mod configs;
+mod cuda;
 mod dependencies;
 mod doctor;
 mod engines;
@@ -54,3 +57,4 @@ mod telemetry;
 mod torch;
 mod trust;
 mod validity;
+mod versions;

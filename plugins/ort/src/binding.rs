@@ -1,45 +1,95 @@
-//! Tensors over memory that outlives a run, and the run itself, through ONNX Runtime's C interface.
+//! Tensors over memory that outlives a run, through ONNX Runtime's C interface.
 //!
 //! `ort`'s safe `IoBinding` takes outputs only in memory of its own and clones what it is given, so a cache whose
 //! shape grows with every token cannot be bound without allocating. Here an `OrtValue` is a view: [`Memory`] owns
-//! the bytes, a [`Tensor`] says which of them and in what shape, [`Runner::run`] writes outputs where their tensors
-//! point. All `unsafe` of a session is in this module.
+//! the bytes, a [`Tensor`] says which of them and in what shape, a [`Runner`] writes outputs where their tensors
+//! point. All `unsafe` of a session is here, in [`runner`](crate::runner) and in [`cudart`](crate::cudart).
 
+use crate::cudart::Cudart;
 use crate::element::Element;
 use crate::error::from_ort;
 use crate::options::Device;
+use crate::runner::Runner;
 use inferhost_plugin_api::Error;
 use ort::AsPointer;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::sys::OrtValue;
-use std::ffi::{CString, c_char, c_void};
+use std::cell::Cell;
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 /// Where a session's memory comes from: the host, and the device its cache lives on.
+#[derive(Clone)]
 pub(crate) struct Memories {
-    /// Memory that this code reads and writes.
-    pub(crate) host: Rc<Allocator>,
+    /// Memory that this code reads and writes: page-locked where there is a device, so that it copies it without a
+    /// buffer of the driver's between.
+    pub(crate) host: Rc<Source>,
     /// Memory that only the runtime touches; the host's own on CPU.
-    pub(crate) device: Rc<Allocator>,
+    pub(crate) device: Rc<Source>,
+    /// What the caller's own memory is.
+    pub(crate) pageable: Rc<Source>,
+}
+
+/// An allocator of the runtime's, with how its memory is made ready.
+pub(crate) struct Source {
+    allocator: Allocator,
+    /// What tensors in its memory say of it.
+    info: MemoryInfo<'static>,
+    reach: Reach,
+    /// How many times memory was taken from it.
+    taken: Cell<u32>,
+}
+
+impl Source {
+    /// How many times memory was taken from it.
+    pub(crate) fn taken(&self) -> u32 {
+        self.taken.get()
+    }
+}
+
+/// Who can touch memory.
+enum Reach {
+    /// This code. The runtime's word for page-locked memory differs from version to version, so it is not asked.
+    Host,
+    /// The device, which this fills for us.
+    Device(Cudart),
 }
 
 impl Memories {
     /// For a session that runs on `device`.
     pub(crate) fn new(runner: &Runner, device: Device) -> Result<Self, Error> {
-        let allocator = |device, number| {
-            MemoryInfo::new(device, number, AllocatorType::Device, MemoryType::Default)
-                .and_then(|info| Allocator::new(&runner.session, info))
-                .map(Rc::new)
+        let info = |place, number, memory| {
+            MemoryInfo::new(place, i32::from(number), AllocatorType::Device, memory)
+                .map_err(|e| from_ort("name the device's memory", &e))
+        };
+        let source = |of: MemoryInfo<'static>, info, reach| {
+            let allocator = Allocator::new(runner.session(), of);
+            allocator
+                .map(|allocator| Rc::new(Source { allocator, info, reach, taken: Cell::new(0) }))
                 .map_err(|e| from_ort("reach the device's memory", &e))
         };
-        let host = allocator(AllocationDevice::CPU, 0)?;
-        let device = match device {
-            Device::Cpu => Rc::clone(&host),
-            Device::Cuda(number) => allocator(AllocationDevice::CUDA, i32::from(number))?,
+        let cpu = || info(AllocationDevice::CPU, 0, MemoryType::Default);
+        let pageable = source(cpu()?, cpu()?, Reach::Host)?;
+        let Device::Cuda(number) = device else {
+            return Ok(Self { host: Rc::clone(&pageable), device: Rc::clone(&pageable), pageable });
         };
-        Ok(Self { host, device })
+        // Its tensors say that they lie in common memory: an output that says it is page-locked is not copied to from
+        // the device (1.31 stops at "dst_data != src_data was false"). The driver goes by the address.
+        let pinned = |number| {
+            source(info(AllocationDevice::CUDA_PINNED, number, MemoryType::CPU)?, cpu()?, Reach::Host)
+        };
+        // Before 1.23 the runtime numbered it 0 whatever the device's number.
+        let host = pinned(number).or_else(|_| pinned(0))?;
+        let cuda = || info(AllocationDevice::CUDA, number, MemoryType::Default);
+        let device = source(cuda()?, cuda()?, Reach::Device(Cudart::new(number)?))?;
+        Ok(Self { host, device, pageable })
+    }
+
+    /// Whether results should go to [`host`](Self::host) and not to the caller's memory where they are few.
+    pub(crate) fn are_apart(&self) -> bool {
+        !Rc::ptr_eq(&self.host, &self.pageable)
     }
 }
 
@@ -47,14 +97,13 @@ impl Memories {
 struct Block {
     start: *mut u8,
     bytes: usize,
-    on_host: bool,
-    allocator: Rc<Allocator>,
+    source: Rc<Source>,
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
         // SAFETY: `start` came from this allocator and is freed once, here.
-        unsafe { self.allocator.free(self.start) };
+        unsafe { self.source.allocator.free(self.start) };
     }
 }
 
@@ -62,16 +111,21 @@ impl Drop for Block {
 pub(crate) struct Memory(Rc<Block>);
 
 impl Memory {
-    /// At least `bytes` bytes; zeroed where the host can reach them.
-    pub(crate) fn new(allocator: &Rc<Allocator>, bytes: usize) -> Result<Self, Error> {
-        let block = allocator.alloc::<u8>(bytes.max(1)).map_err(|e| from_ort("allocate memory", &e))?;
+    /// At least `bytes` bytes, all zero: an attention over a cache multiplies what lies beyond a row's end by nothing,
+    /// and what lies there must therefore not be NaN.
+    pub(crate) fn new(source: &Rc<Source>, bytes: usize) -> Result<Self, Error> {
+        let bytes = bytes.max(1);
+        let block = source.allocator.alloc::<u8>(bytes).map_err(|e| from_ort("allocate memory", &e))?;
         let start: *mut u8 = block.into_raw().cast();
-        let on_host = allocator.memory_info().is_cpu_accessible();
-        if on_host {
+        source.taken.set(source.taken.get().wrapping_add(1));
+        let block = Block { start, bytes, source: Rc::clone(source) };
+        match &source.reach {
             // SAFETY: the block has this many bytes and nothing else knows of it yet.
-            unsafe { ptr::write_bytes(start, 0, bytes) };
+            Reach::Host => unsafe { ptr::write_bytes(start, 0, bytes) },
+            // SAFETY: the same, on the device that the allocator is of.
+            Reach::Device(cudart) => unsafe { cudart.zero(start, bytes)? },
         }
-        Ok(Self(Rc::new(Block { start, bytes, on_host, allocator: Rc::clone(allocator) })))
+        Ok(Self(Rc::new(block)))
     }
 
     /// Bytes in all.
@@ -81,14 +135,44 @@ impl Memory {
 
     /// The first `len` elements, to read and write between runs; empty where they do not fit or lie elsewhere.
     pub(crate) fn slice_mut<T: Plain>(&mut self, len: usize) -> &mut [T] {
-        let fits = len.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= self.0.bytes);
-        if !fits || !self.0.start.cast::<T>().is_aligned() || !self.0.on_host {
+        self.part_mut(0, len)
+    }
+
+    /// The `len` elements that begin `offset` bytes into it, likewise.
+    pub(crate) fn part_mut<T: Plain>(&mut self, offset: usize, len: usize) -> &mut [T] {
+        let end = len.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(offset));
+        let is_host = matches!(self.0.source.reach, Reach::Host);
+        if end.is_none_or(|end| end > self.0.bytes) || !is_host {
+            return &mut [];
+        }
+        // SAFETY: the range was checked to lie in the block, so its start does too.
+        let start = unsafe { self.0.start.add(offset) };
+        if !start.cast::<T>().is_aligned() {
             return &mut [];
         }
         // SAFETY: the bytes are there, aligned and initialised (zeroed at birth), and any bits are a valid `T`.
         // `&mut self` keeps other slices out; tensors over the same bytes are touched only while a `Runner` runs,
         // and no lane holds a slice across a run.
-        unsafe { std::slice::from_raw_parts_mut(self.0.start.cast(), len) }
+        unsafe { std::slice::from_raw_parts_mut(start.cast(), len) }
+    }
+
+    /// Copies the first `bytes` bytes of `from`, between host and device too, and waits for them.
+    pub(crate) fn copy_from(&mut self, from: &Self, bytes: usize) -> Result<(), Error> {
+        if bytes > self.0.bytes.min(from.0.bytes) || Rc::ptr_eq(&self.0, &from.0) {
+            return Err(Error::internal(format!("{bytes} bytes cannot be copied between these memories")));
+        }
+        match (&self.0.source.reach, &from.0.source.reach) {
+            // SAFETY: both blocks have that many bytes and are not one; no slice of `self` lives meanwhile.
+            (Reach::Host, Reach::Host) => unsafe {
+                ptr::copy_nonoverlapping(from.0.start, self.0.start, bytes);
+                Ok(())
+            },
+            // SAFETY: both blocks have that many bytes, live through the call, and no run is under way:
+            // `Runner::run` returns when its own is over.
+            (Reach::Device(cudart), _) | (_, Reach::Device(cudart)) => unsafe {
+                cudart.copy(self.0.start, from.0.start, bytes)
+            },
+        }
     }
 }
 
@@ -132,20 +216,27 @@ impl Tensor<'static> {
         let block = Rc::clone(&memory.0);
         // SAFETY: the range was checked to lie in the block, so its start does too.
         let start = unsafe { block.start.add(offset) };
-        let value = create(block.allocator.memory_info(), start.cast(), bytes, shape, element)?;
+        let value = create(&block.source.info, start.cast(), bytes, shape, element)?;
         Ok(Self { value, _block: Some(block), _borrowed: PhantomData })
     }
 }
 
 impl<'m> Tensor<'m> {
     /// A tensor over the host's own floats.
-    pub(crate) fn over(host: &Allocator, floats: &'m mut [f32], shape: &[usize]) -> Result<Self, Error> {
+    pub(crate) fn over(pageable: &Source, floats: &'m mut [f32], shape: &[usize]) -> Result<Self, Error> {
         if shape.iter().product::<usize>() != floats.len() {
             return Err(Error::internal(format!("a tensor of shape {shape:?} over {} floats", floats.len())));
         }
-        let info = host.memory_info();
+        let info = &pageable.info;
         let value = create(info, floats.as_mut_ptr().cast(), size_of_val(floats), shape, Element::F32)?;
         Ok(Self { value, _block: None, _borrowed: PhantomData })
+    }
+}
+
+impl Tensor<'_> {
+    /// As the runtime's interface takes it.
+    pub(crate) fn raw(&self) -> *mut OrtValue {
+        self.value.as_ptr()
     }
 }
 
@@ -176,74 +267,5 @@ impl Drop for Tensor<'_> {
     fn drop(&mut self) {
         // SAFETY: the value was created by `create` and is released once, here.
         unsafe { (ort::api().ReleaseValue)(self.value.as_ptr()) };
-    }
-}
-
-/// Names of a graph's inputs or outputs, made C strings once, with a place for each one's value.
-struct Slots {
-    _names: Vec<CString>,
-    names: Vec<*const c_char>,
-    values: Vec<*mut OrtValue>,
-}
-
-impl Slots {
-    fn new<'n>(names: impl Iterator<Item = &'n str>) -> Result<Self, Error> {
-        let names: Vec<CString> =
-            names.map(CString::new).collect::<Result<_, _>>().map_err(|e| Error::invalid(e.to_string()))?;
-        let pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
-        Ok(Self { values: Vec::with_capacity(pointers.len()), names: pointers, _names: names })
-    }
-
-    fn fill<'t, 'm: 't>(&mut self, tensors: impl Iterator<Item = &'t Tensor<'m>>) {
-        self.values.clear();
-        self.values.extend(tensors.take(self.names.len()).map(|tensor| tensor.value.as_ptr()));
-    }
-}
-
-/// A session with the order of its inputs and outputs.
-pub(crate) struct Runner {
-    session: ort::session::Session,
-    inputs: Slots,
-    outputs: Slots,
-}
-
-impl Runner {
-    /// `inputs` and `outputs` name the graph's own, in the order in which [`run`](Self::run) takes them.
-    pub(crate) fn new<'n>(
-        session: ort::session::Session,
-        inputs: impl Iterator<Item = &'n str>,
-        outputs: impl Iterator<Item = &'n str>,
-    ) -> Result<Self, Error> {
-        Ok(Self { session, inputs: Slots::new(inputs)?, outputs: Slots::new(outputs)? })
-    }
-
-    /// Runs the graph. Outputs are written where their tensors point; those left off at the end are not asked for.
-    pub(crate) fn run<'t, 'm: 't, 'o: 't>(
-        &mut self,
-        inputs: impl Iterator<Item = &'t Tensor<'m>>,
-        outputs: impl Iterator<Item = &'t Tensor<'o>>,
-    ) -> Result<(), Error> {
-        self.inputs.fill(inputs);
-        self.outputs.fill(outputs);
-        // SAFETY: both arrays hold as many names as values; the values live through the call, since their tensors
-        // are borrowed for 't, and so does their memory. The session is borrowed mutably: one run at a time. No
-        // reference to tensors' memory lives here meanwhile (`slice_mut`), so the runtime alone reads and writes it.
-        // An input and an output share bytes only where the cache grows in place: they are then the same tensor,
-        // past and present of one port, which the operator that keeps such a cache (GroupQueryAttention) documents;
-        // an operator that does not would give an output of another shape, and the runtime refuses that.
-        let status = unsafe {
-            (ort::api().Run)(
-                self.session.ptr_mut(),
-                ptr::null(),
-                self.inputs.names.as_ptr(),
-                self.inputs.values.as_ptr().cast(),
-                self.inputs.values.len(),
-                self.outputs.names.as_ptr(),
-                self.outputs.values.len(),
-                self.outputs.values.as_mut_ptr(),
-            )
-        };
-        // SAFETY: the status is fresh from the call above and given up here.
-        unsafe { ort::Error::result_from_status(status) }.map_err(|e| from_ort("run the graph", &e))
     }
 }

@@ -1,13 +1,12 @@
 //! A lane's inputs of whole numbers and its own logits: memory that grows and stays, with a tensor over it that is made
 //! anew only for another shape.
 
-use crate::binding::{Memory, Tensor};
+use crate::binding::{Memories, Memory, Source, Tensor};
 use crate::element::Element;
 use crate::signature::{IntPort, Signature};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use inferhost_plugin_api::Error;
-use ort::memory::Allocator;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -15,14 +14,14 @@ use std::rc::Rc;
 pub(crate) struct IntInput {
     element: Element,
     rank: usize,
-    host: Rc<Allocator>,
+    host: Rc<Source>,
     memory: Option<Memory>,
     pub(crate) tensor: Option<Tensor<'static>>,
     shape: [usize; 2],
 }
 
 impl IntInput {
-    pub(crate) fn new(port: &IntPort, host: Rc<Allocator>) -> Self {
+    pub(crate) fn new(port: &IntPort, host: Rc<Source>) -> Self {
         Self { element: port.element, rank: port.rank, host, memory: None, tensor: None, shape: [0, 0] }
     }
 
@@ -38,6 +37,20 @@ impl IntInput {
             _ => memory.slice_mut(len).iter_mut().zip(values).for_each(|(to, value)| *to = value as u8),
         }
         Ok(())
+    }
+
+    /// The first `len` values as they were set.
+    pub(crate) fn values(&mut self, len: usize) -> impl ExactSizeIterator<Item = i64> {
+        let is_wide = self.element == Element::I64;
+        let memory = self.memory.as_mut();
+        let (wide, narrow): (&[i64], &[i32]) = match memory {
+            Some(memory) if is_wide => (memory.slice_mut(len), &[]),
+            Some(memory) => (&[], memory.slice_mut(len)),
+            None => (&[], &[]),
+        };
+        let len = wide.len().max(narrow.len());
+        (0..len)
+            .map(move |at| wide.get(at).copied().unwrap_or_else(|| narrow.get(at).map_or(0, |&id| id.into())))
     }
 
     /// Sets the shape, and in each row 1 where its range is and 0 elsewhere. Rows are to grow to `capacity` values.
@@ -101,7 +114,8 @@ fn mark<T: Copy>(
 pub(crate) struct OwnLogits {
     element: Element,
     pub(crate) vocab: usize,
-    host: Rc<Allocator>,
+    host: Rc<Source>,
+    pageable: Rc<Source>,
     memory: Option<Memory>,
     tensor: Option<Tensor<'static>>,
     pub(crate) shape: [usize; 3],
@@ -109,11 +123,12 @@ pub(crate) struct OwnLogits {
 }
 
 impl OwnLogits {
-    pub(crate) fn new(signature: &Signature, host: Rc<Allocator>) -> Self {
+    pub(crate) fn new(signature: &Signature, memories: &Memories) -> Self {
         Self {
             element: signature.logits_element,
             vocab: signature.vocab_size,
-            host,
+            host: Rc::clone(&memories.host),
+            pageable: Rc::clone(&memories.pageable),
             memory: None,
             tensor: None,
             shape: [0; 3],
@@ -122,7 +137,7 @@ impl OwnLogits {
     }
 
     pub(crate) fn over<'m>(&self, floats: &'m mut [f32], shape: &[usize]) -> Result<Tensor<'m>, Error> {
-        Tensor::over(&self.host, floats, shape)
+        Tensor::over(&self.pageable, floats, shape)
     }
 
     pub(crate) fn tensor(&mut self, shape: [usize; 3]) -> Result<&Tensor<'static>, Error> {
@@ -144,6 +159,12 @@ impl OwnLogits {
             Some(tensor) => Ok(tensor),
             none => Ok(none.insert(Tensor::within(memory, 0, &shape, self.element)?)),
         }
+    }
+
+    /// The memory that logits of `shape` are read from.
+    pub(crate) fn memory(&mut self, shape: [usize; 3]) -> Result<&mut Memory, Error> {
+        self.tensor(shape)?;
+        self.memory.as_mut().ok_or_else(|| Error::internal("logits without memory"))
     }
 
     pub(crate) fn read(&mut self) -> &[f32] {

@@ -6,11 +6,10 @@
 //! in the shape of the full capacity, as past and present at once. Either way nothing is copied but what the graph
 //! itself copies, and nothing is allocated while a row grows within the capacity it was started with.
 
-use crate::binding::{Memory, Tensor};
+use crate::binding::{Memory, Source, Tensor};
 use crate::conventions::Growth;
 use crate::signature::CachePort;
 use inferhost_plugin_api::Error;
-use ort::memory::Allocator;
 use std::rc::Rc;
 
 /// Each layer's keys and values start at a multiple of this many bytes, as the runtime's own tensors do.
@@ -20,7 +19,7 @@ const ALIGNMENT: usize = 256;
 pub(crate) struct KvCache {
     ports: Rc<[CachePort]>,
     growth: Growth,
-    allocator: Rc<Allocator>,
+    allocator: Rc<Source>,
     /// Rows times positions that each block has room for.
     room: usize,
     blocks: [Block; 2],
@@ -44,7 +43,7 @@ struct Block {
 
 impl KvCache {
     /// Without memory yet.
-    pub(crate) fn new(ports: Rc<[CachePort]>, growth: Growth, allocator: Rc<Allocator>) -> Self {
+    pub(crate) fn new(ports: Rc<[CachePort]>, growth: Growth, allocator: Rc<Source>) -> Self {
         let blocks = [Block::default(), Block::default()];
         let empty = Block::default();
         Self { ports, growth, allocator, room: 0, blocks, empty, past: 1, batch: 0, capacity: 0, filled: 0 }
@@ -67,6 +66,11 @@ impl KvCache {
     /// Positions that every row has so far, padding included.
     pub(crate) fn filled(&self) -> usize {
         self.filled
+    }
+
+    /// Positions that every row can have.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Whether a run must be given a present that nobody will read: without it, an operator that works in place
@@ -127,7 +131,7 @@ impl Block {
     fn shape_to(
         &mut self,
         ports: &[CachePort],
-        allocator: &Rc<Allocator>,
+        allocator: &Rc<Source>,
         room: usize,
         shape: (usize, usize),
     ) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use ort::ErrorCode;
 const LONGEST: usize = 400;
 
 /// What the runtime says, by phrases that stand in its sources.
-const PHRASES: [(&str, ErrorKind); 13] = [
+const PHRASES: [(&str, ErrorKind); 14] = [
     ("Failed to allocate memory", ErrorKind::OutOfMemory),
     ("BFCArena", ErrorKind::OutOfMemory),
     ("bad_alloc", ErrorKind::OutOfMemory),
@@ -22,6 +22,7 @@ const PHRASES: [(&str, ErrorKind); 13] = [
     ("no CUDA-capable device", ErrorKind::RuntimeMissing),
     ("driver version is insufficient", ErrorKind::RuntimeMissing),
     ("invalid device ordinal", ErrorKind::RuntimeMissing),
+    ("cuDNN is unavailable", ErrorKind::RuntimeMissing),
 ];
 
 /// An error of ONNX Runtime, met while trying to do `what` ("run the graph").

@@ -5,10 +5,12 @@
 //! goes on at its own length. A graph without the inputs for that gets one lane per length. Buffers and tensors stay
 //! from call to call: a repeated shape makes nothing anew.
 
-use crate::binding::{Memories, Runner};
+use crate::binding::Memories;
 use crate::buffers::{IntInput, OwnLogits};
 use crate::cache::KvCache;
 use crate::conventions::{Conventions, Padding};
+use crate::fixed::FixedSteps;
+use crate::runner::Runner;
 use crate::signature::{IntPort, Signature};
 use inferhost_plugin_api::{Error, Positions};
 use std::rc::Rc;
@@ -39,11 +41,18 @@ pub(crate) struct Lane {
     branch: Option<IntInput>,
     cache: KvCache,
     logits: OwnLogits,
+    /// Where steps are captured.
+    fixed: Option<FixedSteps>,
 }
 
 impl Lane {
-    /// Without rows yet.
-    pub(crate) fn new(signature: &Signature, conventions: Conventions, memories: &Memories) -> Self {
+    /// Without rows yet; `captures` where its steps go through a CUDA graph.
+    pub(crate) fn new(
+        signature: &Signature,
+        conventions: Conventions,
+        memories: &Memories,
+        captures: bool,
+    ) -> Self {
         let ports = signature.cache.as_slice().into();
         let input = |port: &IntPort| IntInput::new(port, Rc::clone(&memories.host));
         Self {
@@ -59,7 +68,8 @@ impl Lane {
             keep: signature.keep.as_ref().map(input),
             branch: signature.branch.as_ref().map(input),
             cache: KvCache::new(ports, conventions.growth, Rc::clone(&memories.device)),
-            logits: OwnLogits::new(signature, Rc::clone(&memories.host)),
+            logits: OwnLogits::new(signature, memories),
+            fixed: captures.then(|| FixedSteps::new(signature, memories)),
         }
     }
 
@@ -136,6 +146,10 @@ impl Lane {
         cached: bool,
         target: Target<'_>,
     ) -> Result<(), Error> {
+        let is_step = cached && self.fed == 1 && self.cache.filled() > 0;
+        if is_step && self.fixed.is_some() && matches!(target, Target::Own) {
+            return self.run_fixed(runner);
+        }
         let out = self.positions_out(wanted);
         if let Some(keep) = &mut self.keep {
             keep.set([1, 1], std::iter::once(i64::from(wanted == Positions::Last)))?;
@@ -163,6 +177,24 @@ impl Lane {
             self.cache.advance(self.fed);
         }
         Ok(())
+    }
+
+    /// Runs a step that [`step`](Self::step) laid out through its CUDA graph, to the lane's own logits.
+    fn run_fixed(&mut self, runner: &mut Runner) -> Result<(), Error> {
+        let Some(fixed) = &mut self.fixed else { return Ok(()) };
+        self.cache.make_present(1)?;
+        let rows = self.rows.len();
+        let (total, padded) = (self.cache.filled() + 1, self.padded);
+        let lengths = self.lengths.iter().map(|&length| total - (padded - length));
+        let logits = self.logits.memory([rows, 1, self.logits.vocab])?;
+        fixed.run(runner, &self.cache, self.ids.values(rows), lengths, logits)?;
+        self.cache.advance(1);
+        Ok(())
+    }
+
+    /// The [`Own`](Target::Own) logits of the last run as they lie, padding included.
+    pub(crate) fn all_own_logits(&mut self) -> &[f32] {
+        self.logits.read()
     }
 
     /// Every row of the batch that is in this lane, with the [`Own`](Target::Own) logits of its last run,

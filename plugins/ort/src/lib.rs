@@ -10,13 +10,19 @@ mod buffers;
 mod cache;
 mod config;
 mod conventions;
+mod cudart;
 mod element;
 mod error;
+mod fixed;
 mod lane;
 pub mod library;
 mod logprob;
+mod missing;
 mod open;
 pub mod options;
+mod placement;
+mod providers;
+mod runner;
 mod session;
 mod signature;
 
@@ -36,7 +42,7 @@ impl Backend for Ort {
     type Session = OrtSession;
 
     fn describe(options: &Value) -> Result<Description, Error> {
-        let options: Options = parse_options(options)?;
+        let options = parse_options::<Options>(options)?.checked()?;
         let found = library::probe(&options);
         let cuda = found.as_ref().is_ok_and(|library| has_cuda(&library.path));
         let devices: &[&str] = if cuda { &["cpu", "cuda:0"] } else { &["cpu"] };

@@ -1,17 +1,22 @@
 //! From a request to a session: the runtime's settings, the graph's ports, what the session will say of itself.
 
-use crate::binding::{Memories, Runner};
+use crate::binding::Memories;
 use crate::config::{ModelConfig, graph_bytes, graph_file, has_operator};
 use crate::conventions::{Conventions, Growth, Padding, precision_of};
 use crate::element::Element;
 use crate::error::from_ort;
+use crate::fixed::FixedSteps;
 use crate::library::{self, Library};
+use crate::missing;
 use crate::options::{Device, Optimization, Options};
+use crate::placement::{Listener, Placement};
+use crate::providers;
+use crate::runner::Runner;
 use crate::session::OrtSession;
 use crate::signature::{Port, Signature};
-use inferhost_plugin_api::{Error, ErrorKind, GenaiConfig, ModelForm, OpenRequest, SessionInfo};
+use inferhost_plugin_api::{Error, GenaiConfig, ModelForm, OpenRequest, SessionInfo};
 use ort::environment::Environment;
-use ort::ep;
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, ValueType};
@@ -32,26 +37,35 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Result<OrtSession, Error> {
             "ort opens models of form onnx, not {form}; prepare it first"
         )));
     }
-    let options: Options = request.parse_options()?;
-    let graph = graph_file(request.path)?;
+    open_graph(request.path, &request.parse_options::<Options>()?.checked()?)
+}
+
+/// Opens the graph at `path`, a file or a folder.
+pub(crate) fn open_graph(path: &Path, options: &Options) -> Result<OrtSession, Error> {
+    let graph = graph_file(path)?;
     let genai = GenaiConfig::beside(&graph).map_err(|e| Error::invalid(e.to_string()))?;
     let config = ModelConfig::beside(&graph)?.or_of(genai.as_ref());
-    let (library, environment) = library::load(&options)?;
-    let session = load_graph(&environment, &graph, &options)?;
+    let (library, environment) = library::load(options)?;
+    let (session, placement) = load_graph(&environment, &graph, options, &library.path)?;
     let names = genai.as_ref().map(|genai| genai.names.clone()).unwrap_or_default();
     let signature = Signature::read(&ports(session.inputs()), &ports(session.outputs()), &config, &names)?;
     let (said, artifact) = metadata(&session)?;
+    providers::check(&placement, options, artifact.as_deref())?;
     let conventions = said.unwrap_or_else(|| {
         Conventions::of_other(genai.as_ref(), || has_operator(&graph, "GroupQueryAttention"))
     });
-    let mut info = of_runtime(&options, library);
+    let mut info = of_runtime(options, library);
     info.vocab_size = narrow(signature.vocab_size);
     info.context_length = config.context_length.map(narrow);
     info.model_bytes = graph_bytes(&graph);
     info.precision = artifact.as_deref().and_then(precision_of).unwrap_or(signature.precision()).to_string();
     let artifact = artifact.map(|artifact| ("artifact_precision".to_string(), artifact));
     info.details.extend(details(&signature, conventions, &graph).into_iter().chain(artifact));
-    let runner = Runner::new(session, signature.inputs(), signature.outputs())?;
+    info.details.extend(providers::details(&placement));
+    if options.cuda_graph {
+        FixedSteps::check(&signature, conventions)?;
+    }
+    let runner = Runner::new(session, options.cuda_graph, signature.inputs(), signature.outputs())?;
     let memories = Memories::new(&runner, options.device)?;
     Ok(OrtSession::new(runner, memories, signature, conventions, info))
 }
@@ -63,42 +77,45 @@ fn metadata(session: &Session) -> Result<(Option<Conventions>, Option<String>), 
     Ok((Conventions::read(lookup)?, lookup("inferhost.precision")))
 }
 
-fn load_graph(environment: &Environment, graph: &Path, options: &Options) -> Result<Session, Error> {
-    settings(environment, options)
-        .map_err(|e| from_ort(&format!("set up {}", options.device), &e))
-        .map_err(|e| name_remedy(e, options.device))?
+/// The session, with where its nodes are.
+fn load_graph(
+    environment: &Environment,
+    graph: &Path,
+    options: &Options,
+    library: &Path,
+) -> Result<(Session, Placement), Error> {
+    let listener = Listener::new();
+    let device = options.device.to_string();
+    let explained = |what: &str, error: &ort::Error<_>| {
+        let missing = missing::explain(error.message(), &device, options.provider(), library);
+        missing.unwrap_or_else(|| from_ort(what, error))
+    };
+    let session = settings(environment, options, &listener)
+        .map_err(|e| explained(&format!("set up {device}"), &e))?
         .commit_from_file(graph)
-        .map_err(|e| from_ort(&format!("load {}", graph.display()), &e))
-        .map_err(|e| name_remedy(e, options.device))
+        .map_err(|e| match e.message().contains("cannot use the graph capture feature") {
+            true => providers::cannot_capture(&listener.heard()),
+            false => explained(&format!("load {}", graph.display()), &e),
+        })?;
+    Ok((session, listener.heard()))
 }
 
-fn settings(environment: &Environment, options: &Options) -> ort::Result<SessionBuilder> {
-    let cpu = ep::CPU::default().with_arena_allocator(options.arena).build();
-    let providers = match options.device {
-        Device::Cpu => vec![cpu],
-        Device::Cuda(number) => {
-            let cuda = ep::CUDA::default().with_device_id(i32::from(number)).with_tf32(options.tf32);
-            vec![cuda.build().error_on_failure(), cpu]
-        }
-    };
+fn settings(
+    environment: &Environment,
+    options: &Options,
+    listener: &Listener,
+) -> ort::Result<SessionBuilder> {
     let builder = match options.device {
         Device::Cpu => Session::builder(environment)?.with_config_entry(DISABLED.0, DISABLED.1)?,
         Device::Cuda(_) => Session::builder(environment)?,
     };
     Ok(builder
+        .with_logger(listener.logger())?
+        .with_log_level(LogLevel::Verbose)?
         .with_intra_threads(options.threads())?
         .with_intra_op_spinning(options.spinning)?
         .with_optimization_level(level(options.optimization))?
-        .with_execution_providers(providers)?)
-}
-
-fn name_remedy(error: Error, device: Device) -> Error {
-    if device == Device::Cpu || error.kind != ErrorKind::RuntimeMissing {
-        return error;
-    }
-    let message =
-        format!("{}; set library=… to that of onnxruntime-gpu, its CUDA libraries in reach", error.message);
-    Error::new(error.kind, message)
+        .with_execution_providers(providers::wanted(options))?)
 }
 
 fn level(optimization: Optimization) -> GraphOptimizationLevel {
@@ -122,22 +139,24 @@ fn ports(outlets: &[Outlet]) -> Vec<Port> {
 }
 
 fn of_runtime(options: &Options, library: Library) -> SessionInfo {
-    let provider = match options.device {
-        Device::Cpu => "CPUExecutionProvider",
-        Device::Cuda(_) => "CUDAExecutionProvider",
-    };
     let details = [
-        ("provider", provider.to_string()),
+        ("provider", providers::first(options).to_string()),
         ("library", library.path.display().to_string()),
         ("optimization", options.optimization.to_string()),
         ("spinning", options.spinning.to_string()),
         ("arena", options.arena.to_string()),
     ];
+    let of_cuda = match options.device {
+        Device::Cpu => Vec::new(),
+        Device::Cuda(_) => {
+            vec![("tf32", options.tf32.to_string()), ("cuda_graph", options.cuda_graph.to_string())]
+        }
+    };
     SessionInfo {
         device: options.device.to_string(),
         threads: Some(narrow(options.threads())),
         runtime_version: Some(library.version),
-        details: details.into_iter().map(|(key, value)| (key.to_string(), value)).collect(),
+        details: details.into_iter().chain(of_cuda).map(|(key, value)| (key.to_string(), value)).collect(),
         ..SessionInfo::default()
     }
 }

@@ -1,4 +1,5 @@
-//! What a user can set: `device`, `library`, `threads`, `optimization`, `spinning`, `arena`, `tf32`.
+//! What a user can set: `device`, `library`, `threads`, `optimization`, `spinning`, `arena`, and of a CUDA device `tf32`,
+//! `provider`, `cpu_fallback`, `arena_limit_mb`, `cuda_graph`.
 //!
 //! Each setting has one default, the same one that [`Options::descriptions`] tells.
 
@@ -11,6 +12,8 @@ use std::thread::available_parallelism;
 
 /// More is a mistake of the caller's.
 const MOST_THREADS: u32 = 1024;
+/// 16 TiB.
+const MOST_MEGABYTES: u32 = 1 << 24;
 
 /// The options of this plugin.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,6 +33,14 @@ pub struct Options {
     pub arena: bool,
     /// Whether CUDA may round f32 operands to TF32.
     pub tf32: bool,
+    /// Which of the runtime's providers comes first on a CUDA device.
+    pub provider: Option<Provider>,
+    /// Whether operators that the device has no kernels for may run on the CPU.
+    pub cpu_fallback: bool,
+    /// Most that the runtime takes of the device's memory for its arena.
+    pub arena_limit_mb: Option<Megabytes>,
+    /// Whether decode steps are captured once and replayed.
+    pub cuda_graph: bool,
 }
 
 impl Default for Options {
@@ -42,6 +53,10 @@ impl Default for Options {
             spinning: true,
             arena: true,
             tf32: false,
+            provider: None,
+            cpu_fallback: false,
+            arena_limit_mb: None,
+            cuda_graph: false,
         }
     }
 }
@@ -51,6 +66,32 @@ impl Options {
     pub fn threads(&self) -> usize {
         let available = || available_parallelism().map_or(1, NonZero::get);
         self.threads.map_or_else(available, |Threads(count)| count as usize)
+    }
+
+    /// Which of the runtime's providers comes first on a CUDA device: as asked, else CUDA's own.
+    pub fn provider(&self) -> Provider {
+        self.provider.unwrap_or_default()
+    }
+
+    /// Refuses what has no meaning together.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](inferhost_plugin_api::ErrorKind::InvalidInput) for an option of CUDA devices on another.
+    pub fn checked(self) -> Result<Self, Error> {
+        let of_cuda = [
+            ("provider", self.provider.is_some()),
+            ("arena_limit_mb", self.arena_limit_mb.is_some()),
+            ("cuda_graph", self.cuda_graph),
+        ];
+        match of_cuda.iter().find(|(_, is_set)| *is_set && self.device == Device::Cpu) {
+            None if self.cuda_graph && self.provider() == Provider::Tensorrt => {
+                Err(Error::invalid("cuda_graph is set, but provider is tensorrt; it needs provider = cuda"))
+            }
+            None => Ok(self),
+            Some((key, _)) => Err(Error::invalid(format!(
+                "{key} is set, but device is cpu; it needs device = cuda or cuda:N"
+            ))),
+        }
     }
 
     /// Every key with its default and a line of help.
@@ -64,6 +105,22 @@ impl Options {
             option("spinning", "true", "idle threads spin before they sleep"),
             option("arena", "true", "the CPU allocator keeps freed memory"),
             option("tf32", "false", "CUDA may round f32 operands of matrix products to TF32"),
+            option(
+                "provider",
+                "cuda",
+                "what computes on a CUDA device: cuda, or tensorrt with CUDA behind it",
+            ),
+            option("cpu_fallback", "false", "operators without a kernel on the device may run on the CPU"),
+            option(
+                "arena_limit_mb",
+                "none",
+                "most device memory of the runtime's arena, cache included, in MiB",
+            ),
+            option(
+                "cuda_graph",
+                "false",
+                "decode steps replayed from a CUDA graph, where the graph has none but CUDA's nodes",
+            ),
         ]
     }
 }
@@ -118,6 +175,51 @@ impl fmt::Display for Device {
     }
 }
 
+/// Which of ONNX Runtime's execution providers comes first on a CUDA device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// CUDA's.
+    #[default]
+    Cuda,
+    /// TensorRT's, and CUDA's for what it does not take.
+    Tensorrt,
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cuda => "CUDA",
+            Self::Tensorrt => "TensorRT",
+        })
+    }
+}
+
+/// An amount of memory that makes sense, in MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct Megabytes(u32);
+
+impl Megabytes {
+    /// The same in bytes.
+    pub fn bytes(self) -> usize {
+        (self.0 as usize).saturating_mul(1 << 20)
+    }
+}
+
+impl TryFrom<u32> for Megabytes {
+    type Error = Error;
+
+    fn try_from(megabytes: u32) -> Result<Self, Error> {
+        match megabytes {
+            1..=MOST_MEGABYTES => Ok(Self(megabytes)),
+            _ => {
+                Err(Error::invalid(format!("arena_limit_mb is {megabytes}, expected 1 to {MOST_MEGABYTES}")))
+            }
+        }
+    }
+}
+
 /// How far the runtime rewrites a graph when it loads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -167,10 +269,28 @@ mod tests {
             (json!({"threads": 0}), "threads is 0, expected 1 to 1024"),
             (json!({"threads": 1025}), "threads is 1025, expected 1 to 1024"),
             (json!({"optimization": "O3"}), "O3"),
+            (json!({"provider": "rocm"}), "rocm"),
+            (json!({"arena_limit_mb": 0}), "arena_limit_mb is 0, expected 1 to 16777216"),
         ] {
             let message = parse_options::<Options>(&options).unwrap_err().message;
             assert!(message.contains(named), "{message}");
         }
+    }
+
+    #[test]
+    fn what_cuda_alone_has_needs_a_cuda_device() {
+        for key in
+            [json!({"provider": "tensorrt"}), json!({"arena_limit_mb": 512}), json!({"cuda_graph": true})]
+        {
+            let mut options: Options = parse_options(&key).unwrap();
+            let message = options.clone().checked().unwrap_err().message;
+            assert!(message.contains("but device is cpu"), "{message}");
+            options.device = Device::Cuda(0);
+            assert!(options.checked().is_ok());
+        }
+        let both = json!({"device": "cuda", "provider": "tensorrt", "cuda_graph": true});
+        assert!(parse_options::<Options>(&both).unwrap().checked().is_err());
+        assert!(Options { cpu_fallback: true, tf32: true, ..Options::default() }.checked().is_ok());
     }
 
     #[test]

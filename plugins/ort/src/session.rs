@@ -1,10 +1,11 @@
 //! An open graph: batches to lanes, lanes to logits, logits to what was asked for.
 
-use crate::binding::{Memories, Runner};
+use crate::binding::Memories;
 use crate::conventions::Conventions;
 use crate::element::Element;
 use crate::lane::{Lane, Target};
 use crate::logprob::{Piece, reduce};
+use crate::runner::Runner;
 use crate::signature::Signature;
 use inferhost_plugin_api::decode::{NextLogits, StepModel, generate};
 use inferhost_plugin_api::{
@@ -25,7 +26,7 @@ pub struct OrtSession {
     signature: Signature,
     conventions: Conventions,
     info: SessionInfo,
-    /// The last step's logits, `[rows, vocab]`.
+    /// The last step's logits, `[rows, vocab]`, where several lanes give them.
     next: Vec<f32>,
 }
 
@@ -48,9 +49,21 @@ impl OrtSession {
         let groups = if together { vec![(0..rows.len()).collect()] } else { groups };
         self.active = groups.len();
         while self.lanes.len() < self.active {
-            self.lanes.push(Lane::new(&self.signature, self.conventions, &self.memories));
+            let captures = self.runner.captures();
+            self.lanes.push(Lane::new(&self.signature, self.conventions, &self.memories, captures));
         }
         self.lanes.iter_mut().zip(groups).try_for_each(|(lane, group)| lane.start(rows, group, more))
+    }
+
+    /// The one lane, where it holds the rows in order and its logits are those asked for: no position is to be left
+    /// out and none converted.
+    fn alone(&self, wanted: Positions) -> Option<usize> {
+        let [lane] = &self.lanes[..self.active] else { return None };
+        let same_rows = match wanted {
+            Positions::Last => lane.positions_out(wanted) == 1,
+            Positions::All => lane.is_uniform(),
+        };
+        (same_rows && self.signature.logits_element == Element::F32).then_some(0)
     }
 
     /// Runs the lanes and writes their logits where row number `i` of the batch has its own, from position
@@ -63,17 +76,12 @@ impl OrtSession {
         logits: &mut [f32],
     ) -> Result<(), Error> {
         let vocab = self.signature.vocab_size;
-        let lanes = &mut self.lanes[..self.active];
-        if let [lane] = lanes {
-            // One lane holds the rows in order, so its logits are the caller's where no position is to be left out.
-            let same_rows = match wanted {
-                Positions::Last => lane.positions_out(wanted) == 1,
-                Positions::All => lane.is_uniform(),
-            };
-            if same_rows && self.signature.logits_element == Element::F32 {
-                return lane.run(&mut self.runner, wanted, cached, Target::Caller(logits));
-            }
+        // Few logits come from a device sooner by page-locked memory; many would lock too much of it.
+        let is_direct = wanted == Positions::All || !self.memories.are_apart();
+        if let Some(lane) = self.alone(wanted).filter(|_| is_direct) {
+            return self.lanes[lane].run(&mut self.runner, wanted, cached, Target::Caller(logits));
         }
+        let lanes = &mut self.lanes[..self.active];
         for lane in lanes {
             lane.run(&mut self.runner, wanted, cached, Target::Own)?;
             for (row, own) in lane.own_logits() {
@@ -85,8 +93,13 @@ impl OrtSession {
         Ok(())
     }
 
-    /// Logits of each row's last position into `next`.
+    /// Logits of each row's last position, left where they are where that is possible.
     fn next_logits(&mut self, rows: usize, cached: bool) -> Result<NextLogits<'_>, Error> {
+        if let Some(lane) = self.alone(Positions::Last) {
+            let lane = &mut self.lanes[lane];
+            lane.run(&mut self.runner, Positions::Last, cached, Target::Own)?;
+            return Ok(NextLogits::F32(lane.all_own_logits()));
+        }
         let mut next = std::mem::take(&mut self.next);
         next.resize(rows * self.signature.vocab_size, 0.0);
         let starts: Vec<usize> = (0..rows).collect();

@@ -52,6 +52,8 @@ fn mistakes_have_their_kind_and_name_what_is_wrong() {
     let absent = folder.path().join("libonnxruntime.so");
     let fake = folder.path().join("fake.so");
     std::fs::write(&fake, "no library").unwrap();
+    // Where the one for GPUs was fetched too, that would be taken for cuda, and this process has the other already.
+    let own = plugin.describe(&json!({})).unwrap().runtime.library;
     let cases: [(&Path, ModelForm, Value, ErrorKind, &str); 7] = [
         (&good, ModelForm::HuggingFace, json!({}), ErrorKind::Unsupported, "onnx"),
         (&nothing, ModelForm::Onnx, json!({}), ErrorKind::InvalidInput, "no .onnx file"),
@@ -59,7 +61,13 @@ fn mistakes_have_their_kind_and_name_what_is_wrong() {
         (&good, ModelForm::Onnx, json!({"thread": 1}), ErrorKind::InvalidInput, "thread"),
         (&good, ModelForm::Onnx, json!({"library": absent}), ErrorKind::RuntimeMissing, "runtimes.sh"),
         (&good, ModelForm::Onnx, json!({"library": fake}), ErrorKind::RuntimeMissing, "fake.so"),
-        (&good, ModelForm::Onnx, json!({"device": "cuda:99"}), ErrorKind::RuntimeMissing, "cuda:99"),
+        (
+            &good,
+            ModelForm::Onnx,
+            json!({"device": "cuda:99", "library": own}),
+            ErrorKind::RuntimeMissing,
+            "cuda:99",
+        ),
     ];
     for (path, form, options, kind, named) in cases {
         let error = plugin.open(path, form, &options).err().unwrap();
