@@ -1,6 +1,9 @@
 //! ONNX Runtime asked for a GPU where something of it is missing: one line with the library's name and what to install.
 //! What needs the package for GPUs (0.3 GB) is tested where it was fetched, and said to be skipped elsewhere.
 
+#[cfg(target_os = "linux")]
+mod standin;
+
 use crate::support::{Ended, Host, TINY, has_onnx_runtime, skipped};
 use std::path::{Path, PathBuf};
 
