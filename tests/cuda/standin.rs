@@ -159,38 +159,49 @@ fn every_artifact_runs_on_the_gpu_as_a_whole_or_is_refused() {
     assert_eq!(details("allowed")["cpu_operators"], "GroupQueryAttention x 2");
 }
 
+/// What generating 8 tokens with the genai fixture asks of the device.
+fn calls(stand_in: &StandIn, cuda_graph: bool) -> Vec<String> {
+    stand_in.host.write("tokens.json", "[[1, 2, 3]]");
+    let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/ort/genai").display().to_string();
+    let library = format!("library={}", stand_in.runtime.display());
+    let graph_option = format!("cuda_graph={cuda_graph}");
+    let args =
+        ["generate", "--plugin", "ort", "--model", &graph, "--tokens", "tokens.json", "--isolation", "none"];
+    let options = ["device=cuda", &library, &graph_option].map(|option| ["--option", option]).concat();
+    let all = [&args[..], &options, &["--max-new-tokens", "8"]].concat();
+    let output = stand_in.command(&all).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    said.lines().filter_map(|line| line.strip_prefix("cuda: ")).map(String::from).collect()
+}
+
+#[test]
+fn a_step_takes_no_memory_and_brings_back_nothing_but_its_logits() {
+    let Some(stand_in) = StandIn::new() else { return };
+    let calls = calls(&stand_in, false);
+    let steps: Vec<&[String]> = calls.split(|call| call == "copy to the host").collect();
+    assert_eq!(steps.len(), 9, "one copy to the host for each of 8 tokens: {calls:?}");
+    // The first step's memory is the arena's for all later ones.
+    for step in &steps[2..8] {
+        let count = |what: &str| step.iter().filter(|call| call.starts_with(what)).count();
+        assert_eq!((count("malloc"), count("fill"), count("wait for the device")), (0, 0, 0), "{step:?}");
+        assert_eq!(count("copy of a stream"), 3, "tokens, mask, positions: {step:?}");
+        assert!(step.iter().take_while(|call| *call == "wait").count() == count("wait"), "{step:?}");
+    }
+}
+
 #[test]
 fn a_captured_step_is_one_launch_without_memory_taken_or_waits_between() {
     let Some(stand_in) = StandIn::new() else { return };
-    let host = &stand_in.host;
-    host.write("tokens.json", "[[1, 2, 3]]");
-    let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/ort/genai");
-    let (graph, library) = (graph.display().to_string(), format!("library={}", stand_in.runtime.display()));
-    let args =
-        ["generate", "--plugin", "ort", "--model", &graph, "--tokens", "tokens.json", "--isolation", "none"];
-    let options = [
-        "--option",
-        "device=cuda",
-        "--option",
-        &library,
-        "--option",
-        "cuda_graph=true",
-        "--max-new-tokens",
-        "8",
-    ];
-    let output = stand_in.command(&[&args[..], &options].concat()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    let calls: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("cuda: ")).collect();
-    let count = |call: &str| calls.iter().filter(|&&one| one == call).count();
-    assert_eq!((count("begin"), count("end"), count("launch")), (1, 1, 7), "{said}");
+    let calls = calls(&stand_in, true);
+    let count = |what: &str| calls.iter().filter(|call| *call == what).count();
+    assert_eq!((count("begin"), count("end"), count("launch")), (1, 1, 7), "{calls:?}");
     let captured: Vec<_> = calls.iter().filter(|call| call.ends_with(" (captured)")).collect();
-    assert!(captured.iter().all(|call| **call == "kernel (captured)"), "{captured:?}");
-    assert!(!captured.is_empty());
-    let first = calls.iter().position(|&call| call == "launch").unwrap();
-    let steps: Vec<&str> =
-        calls[first + 1..].iter().copied().skip_while(|&call| call != "copy").skip(1).collect();
+    assert!(!captured.is_empty() && captured.iter().all(|call| *call == "kernel (captured)"), "{captured:?}");
+    let first = calls.iter().position(|call| call == "launch").unwrap();
+    // The captured step's own logits come back first.
+    let later = calls[first + 1..].iter().skip_while(|call| *call != "copy").skip(1);
+    let steps: Vec<&str> = later.map(String::as_str).take(24).collect();
     // Inputs in, the graph, its end, logits out: all that each later step asks for.
-    let step = ["copy", "launch", "wait", "copy"];
-    assert_eq!(steps[..24], step.repeat(6)[..], "{said}");
+    assert_eq!(steps, ["copy", "launch", "wait", "copy"].repeat(6), "{calls:?}");
 }
