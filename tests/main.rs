@@ -32,6 +32,7 @@ mod accuracy;
 mod browser;
 mod compare;
 mod configs;
+#[cfg(target_os = "linux")]
 mod cuda;
 mod dependencies;
 mod doctor;

@@ -1,7 +1,6 @@
 //! ONNX Runtime asked for a GPU where something of it is missing: one line with the library's name and what to install.
 //! What needs the package for GPUs (0.3 GB) is tested where it was fetched, and said to be skipped elsewhere.
 
-#[cfg(target_os = "linux")]
 mod standin;
 
 use crate::support::{Ended, Host, TINY, has_onnx_runtime, skipped};
@@ -62,7 +61,6 @@ fn options_of_a_gpu_on_the_cpu_are_refused() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_library_without_its_providers_beside_it_names_them() {
     let Some(folder) = of_gpu() else { return };
@@ -76,7 +74,6 @@ fn a_library_without_its_providers_beside_it_names_them() {
         .fails(3, &["runtime_missing", "libonnxruntime_providers_shared.so is missing", "onnxruntime-gpu"]);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn cuda_libraries_that_are_missing_are_named() {
     let Some(folder) = of_gpu() else { return };
