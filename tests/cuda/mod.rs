@@ -27,12 +27,8 @@ fn of_gpu() -> Option<PathBuf> {
 
 fn library_in(folder: &Path) -> PathBuf {
     let files = std::fs::read_dir(folder).unwrap().flatten().map(|file| file.path());
-    let is_library = |file: &PathBuf| {
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        name.starts_with("libonnxruntime.so")
-            || name.starts_with("libonnxruntime.1")
-            || name == "onnxruntime.dll"
-    };
+    let is_library =
+        |file: &PathBuf| file.file_name().unwrap().to_string_lossy().starts_with("libonnxruntime.so");
     files.filter(is_library).max().expect("a folder of ONNX Runtime holds its library")
 }
 
