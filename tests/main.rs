@@ -14,7 +14,7 @@
 //! - `gpu_scripts`: what carries a benchmark to a machine with a GPU and brings its results back
 //! - `runtimes`: wheels that are not what they should be, and what scripts/runtimes.sh makes of them
 //! - `versions`: two versions of ONNX Runtime in one matrix, and what `compare` says of them
-//! - `cuda`: ONNX Runtime asked for a GPU where something of it is missing
+//! - `cuda`: ONNX Runtime asked for a GPU where something of it is missing; its real CUDA provider over a stand-in for CUDA
 //! - `dependencies`: every crate's licence and source against `deny.toml`
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
@@ -34,6 +34,7 @@ mod accuracy;
 mod browser;
 mod compare;
 mod configs;
+#[cfg(target_os = "linux")]
 mod cuda;
 mod dependencies;
 mod doctor;
