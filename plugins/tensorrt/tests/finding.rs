@@ -21,7 +21,8 @@ const ANSWER: &str = "INFERHOST_TEST_ANSWER";
 
 /// A line on the terminal itself: the test harness swallows what a passing test prints.
 fn skipped(line: &str) {
-    writeln!(std::io::stderr(), "skipped: {line}").unwrap();
+    let mut terminal = std::io::stderr();
+    writeln!(terminal, "skipped: {line}").unwrap();
 }
 
 /// What a child found.
