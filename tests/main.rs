@@ -16,6 +16,7 @@
 //! - `versions`: two versions of ONNX Runtime in one matrix, and what `compare` says of them
 //! - `cuda`: ONNX Runtime asked for a GPU where something of it is missing; its real CUDA provider over a stand-in for CUDA
 //! - `dependencies`: every crate's licence and source against `deny.toml`
+//! - `tensorrt`: two versions of TensorRT in a matrix, and what is said where no GPU is
 //! - `torch`: libtorch beside other runtimes, and without the memory it needs
 //! - `telemetry`: what runs used, seen from outside while they run
 //! - `validity`: when runs are enough and figures count; a matrix run again from its folder
@@ -55,6 +56,7 @@ mod resume;
 mod runtimes;
 mod support;
 mod telemetry;
+mod tensorrt;
 mod torch;
 mod trust;
 mod validity;

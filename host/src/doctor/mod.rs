@@ -22,7 +22,7 @@ pub use library::{Dependencies, Missing};
 pub use plugin::PluginReport;
 pub use text::terminal;
 
-use crate::plugins::{FindError, OWN, PluginFile, PluginFolders};
+use crate::plugins::{BUILT_BY_DEFAULT, FindError, PluginFile, PluginFolders};
 use crate::run::Starter;
 use crate::worker::{WorkerScratch, temporary_folder};
 use conversation::Speaker;
@@ -161,7 +161,7 @@ fn found(subject: &Subject<'_>) -> Vec<Result<PluginFile, (String, Check)>> {
     };
     let Some(asked) = subject.plugin else {
         let listed = subject.folders.list();
-        let absent = OWN.iter().filter(|own| listed.iter().all(|file| file.name != **own));
+        let absent = BUILT_BY_DEFAULT.iter().filter(|own| listed.iter().all(|file| file.name != **own));
         let absent: Vec<_> = absent.map(|own| Err(not_built(own, Level::Warn))).collect();
         return listed.into_iter().map(Ok).chain(absent).collect();
     };

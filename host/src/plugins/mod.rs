@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 pub const PLUGIN_DIR_VARIABLE: &str = "INFERHOST_PLUGIN_DIR";
 
 /// The plugins that come with inferhost. The name of one that is nowhere is no mistake: it was not built.
-pub const OWN: [&str; 3] = ["candle", "ort", "torch"];
+pub const OWN: [&str; 4] = ["candle", "ort", "tensorrt", "torch"];
+/// Those of them that `cargo build` makes without being asked.
+pub const BUILT_BY_DEFAULT: [&str; 3] = ["candle", "ort", "torch"];
 
 /// A plugin's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
