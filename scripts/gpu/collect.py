@@ -87,6 +87,9 @@ def take(results, folder, manifest, target):
     sources += [results / name for name in BESIDE + (f"{folder.name}-table.txt",)]
     for source in filter(pathlib.Path.is_file, sources):
         shutil.copyfile(source, part / source.name)
+    gate = results / "gate" / "accuracy.csv"
+    if gate.is_file():
+        shutil.copyfile(gate, part / "gate-accuracy.csv")
     if (folder / "plots").is_dir():
         shutil.copytree(folder / "plots", part / "plots")
     (part / "steps.txt").write_text(steps(results))

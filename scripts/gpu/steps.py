@@ -1,5 +1,5 @@
-"""What run.sh does with an unpacked bundle: doctor, bandwidth, conformance, greedy tokens, the accuracy gate on a trained
-model where the bundle has one, the matrix, the table. Called by run.sh, with the environment that it has set.
+"""What run.sh does with an unpacked bundle: doctor, bandwidth, conformance, greedy tokens, the matrix, the accuracy gate on a
+trained model where the bundle has one, the table. Called by run.sh, with the environment that it has set.
 
 Each step leaves OUT/steps/NAME.json when it has ended, whatever came out, and is not made again. One that the time limit
 ends is made, or gone on with, by the next call; to make one again, remove its file."""
@@ -181,6 +181,8 @@ def gate_config(text, model, corpus, unusable, device):
     kept = [one for one in tables if not one.startswith(("[[models]]", "[accuracy"))]
     kept = [one for one in kept if not one.startswith("[[backends]]") or is_usable(one)]
     added = f'[[models]]\nname = "trained"\nsource = {json.dumps(str(model))}\n[accuracy]\ntext = {json.dumps(str(corpus))}\n'
+    if device == "cpu":
+        added += "max_tokens = 512\nwindow = 128\n"
     return top + "".join(kept) + added
 
 
@@ -227,8 +229,8 @@ def all_steps(args, steps):
     if args.waiting:
         print("the matrix waits for the pieces that are missing; --incomplete runs it without them")
         return WAITING
-    gate(args, steps, unusable)
     folder = matrix(args, steps)
+    gate(args, steps, unusable)
     if (folder / "summary.csv").exists():
         text = table.table(folder, measured)
         (args.out / f"{folder.name}-table.txt").write_text(text + "\n")
