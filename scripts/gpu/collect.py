@@ -101,7 +101,8 @@ def take(results, folder, manifest, target):
 
 def collect(args, scratch):
     results = unpacked(args.results, scratch)
-    folders = sorted(path.parent for path in results.glob("*/manifest.json") if (path.parent / "records.jsonl").exists())
+    # The gate's folder has evaluations and no runs; its figures are taken beside the matrix.
+    folders = sorted(path.parent for path in results.glob("*/manifest.json") if path.parent.name != "gate")
     if not folders:
         raise Refused(f"{args.results}: no run folder in it; name the folder that run.sh wrote its results to")
     # All are looked at before any is taken.
