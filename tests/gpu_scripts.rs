@@ -219,7 +219,7 @@ fn the_gates_config_is_the_studys_backends_on_the_trained_model() {
     }
     let host = Host::new();
     let program = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import steps
-print(steps.gate_config(pathlib.Path(sys.argv[2]).read_text(), 'a model', 'a \"text\".txt', {'torch': None, 'ort': None, 'tensorrt': 'no library'}))";
+print(steps.gate_config(pathlib.Path(sys.argv[2]).read_text(), 'a model', 'a \"text\".txt', {'torch': None, 'ort': None, 'tensorrt': 'no library'}, 'cuda:0'))";
     let study = repository().join("configs/study-gpu.toml");
     let made =
         succeeds(Command::new("python3").args(["-c", program]).arg(scripts()).arg(&study).output().unwrap());

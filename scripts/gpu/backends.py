@@ -28,6 +28,8 @@ class Backend:
 
 def torch(device):
     types = {"f64": F64, "f32": F32, "bf16": HALF, "f16": HALF}
+    if device == "cpu":
+        types = {"f32": F32}
     return [
         Backend(f"torch-{dtype}", "torch", (f"device={device}", f"dtype={dtype}"), tolerance)
         for dtype, tolerance in types.items()

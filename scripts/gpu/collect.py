@@ -87,6 +87,9 @@ def take(results, folder, manifest, target):
     sources += [results / name for name in BESIDE + (f"{folder.name}-table.txt",)]
     for source in filter(pathlib.Path.is_file, sources):
         shutil.copyfile(source, part / source.name)
+    gate = results / "gate" / "accuracy.csv"
+    if gate.is_file():
+        shutil.copyfile(gate, part / "gate-accuracy.csv")
     if (folder / "plots").is_dir():
         shutil.copytree(folder / "plots", part / "plots")
     (part / "steps.txt").write_text(steps(results))
@@ -98,7 +101,8 @@ def take(results, folder, manifest, target):
 
 def collect(args, scratch):
     results = unpacked(args.results, scratch)
-    folders = sorted(path.parent for path in results.glob("*/manifest.json") if (path.parent / "records.jsonl").exists())
+    # The gate's folder has evaluations and no runs; its figures are taken beside the matrix.
+    folders = sorted(path.parent for path in results.glob("*/manifest.json") if path.parent.name != "gate")
     if not folders:
         raise Refused(f"{args.results}: no run folder in it; name the folder that run.sh wrote its results to")
     # All are looked at before any is taken.

@@ -1,8 +1,8 @@
-"""What run.sh does with an unpacked bundle: doctor, bandwidth, conformance, greedy tokens, the accuracy gate on a trained
-model where the bundle has one, the matrix, the table. Called by run.sh, with the environment that it has set.
+"""What run.sh does with an unpacked bundle: doctor, bandwidth, conformance, greedy tokens, the matrix, the accuracy gate on a
+trained model where the bundle has one, the table. Called by run.sh, with the environment that it has set.
 
 Each step leaves OUT/steps/NAME.json when it has ended, whatever came out, and is not made again. One that the time limit
-ends is made, or gone on with, by the next call."""
+ends is made, or gone on with, by the next call; to make one again, remove its file."""
 
 import argparse
 import json
@@ -70,7 +70,7 @@ class Steps:
         if left < LEAST_S:
             raise OutOfTime(name)
         with open(self.folder / f"{name}.out", "w") as out, open(self.folder / f"{name}.err", "w") as err:
-            process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, start_new_session=True)
+            process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, process_group=0)
             try:
                 return process.wait(left)
             except (subprocess.TimeoutExpired, KeyboardInterrupt) as ended:
@@ -81,7 +81,7 @@ class Steps:
 
 
 def end(process):
-    """Asks it to end as Ctrl-C does, and then ends it and all in its session."""
+    """Asks it to end as Ctrl-C does, and then ends it and all in its group."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait(GRACE_S)
@@ -165,22 +165,24 @@ def gate(args, steps, unusable):
     if not (models and texts):
         return steps.say("gate", "not made: the bundle has no trained model (pack.sh --model FOLDER --text FILE)")
     path = args.out / "gate.toml"
-    path.write_text(gate_config(args.config.read_text(), models[0].parent, texts[0], unusable))
+    path.write_text(gate_config(args.config.read_text(), models[0].parent, texts[0], unusable, args.device))
     command = [args.programs / "bin" / "inferhost", "eval", path, "--out", args.out / "gate"]
     return steps.make("gate", goes_on(command, args.out / "gate"), by_exit_code)
 
 
-def gate_config(text, model, corpus, unusable):
+def gate_config(text, model, corpus, unusable, device):
     """The matrix's backends that can be used, on the trained model and its text."""
+
+    def is_usable(backend):
+        plugin = re.search(r'(?m)^plugin = "(.*)"', backend).group(1)
+        return not unusable.get(plugin, "absent") and (device != "cpu" or '"cuda' not in backend)
+
     top, *tables = re.split(r"(?m)^(?=\[)", re.sub(r"(?m)^#.*\n", "", text))
-    plugin = lambda one: re.search(r'(?m)^plugin = "(.*)"', one).group(1)
-    kept = [
-        one
-        for one in tables
-        if not one.startswith(("[[models]]", "[accuracy"))
-        and not (one.startswith("[[backends]]") and unusable.get(plugin(one), "absent"))
-    ]
+    kept = [one for one in tables if not one.startswith(("[[models]]", "[accuracy"))]
+    kept = [one for one in kept if not one.startswith("[[backends]]") or is_usable(one)]
     added = f'[[models]]\nname = "trained"\nsource = {json.dumps(str(model))}\n[accuracy]\ntext = {json.dumps(str(corpus))}\n'
+    if device == "cpu":
+        added += "max_tokens = 512\nwindow = 128\n"
     return top + "".join(kept) + added
 
 
@@ -192,9 +194,7 @@ def goes_on(command, folder):
 def matrix(args, steps):
     folder = args.out / args.config.stem
     command = [args.programs / "bin" / "inferhost", "run", args.config, "--out", folder]
-    # 3: every run failed, which is a result where a device is missing.
-    judge = lambda code, _: "ok" if code == 0 else f"FAILED (exit code {code})"
-    steps.make(args.config.stem, goes_on(command, folder), judge)
+    steps.make(args.config.stem, goes_on(command, folder), by_exit_code)
     return folder
 
 
@@ -229,8 +229,8 @@ def all_steps(args, steps):
     if args.waiting:
         print("the matrix waits for the pieces that are missing; --incomplete runs it without them")
         return WAITING
-    gate(args, steps, unusable)
     folder = matrix(args, steps)
+    gate(args, steps, unusable)
     if (folder / "summary.csv").exists():
         text = table.table(folder, measured)
         (args.out / f"{folder.name}-table.txt").write_text(text + "\n")

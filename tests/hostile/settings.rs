@@ -44,6 +44,7 @@ pub(super) fn spec(input: &mut Mutator, _: &Path) {
         "hf:openai-community/gpt2@main",
         "hf:a/b@refs/pr/1",
         "onnx-int8-qdq?calibration=percentile&per_channel=true",
+        "onnx-fp8-qdq?calibration=entropy&samples=3",
         "onnx-int4-weight?block=32",
         "1/2",
     ];
