@@ -5,6 +5,8 @@
 #
 #   scripts/runtimes.sh                  # ort, the default version
 #   scripts/runtimes.sh torch            # libtorch 2.11.0 for the CPU, with its headers (0.6 GB of downloads)
+#   scripts/runtimes.sh tensorrt-lean    # the runtime of TensorRT without its builder (45 MB; runs plans built elsewhere)
+#   scripts/runtimes.sh ort-gpu          # ONNX Runtime with its CUDA and TensorRT providers (CUDA 13, cuDNN 9)
 #   scripts/runtimes.sh ort 1.30.0       # another pinned version, to swap one for the other
 #   scripts/runtimes.sh ort 1.24.4 --unpinned   # any version PyPI has, its hash not checked
 #
@@ -25,6 +27,20 @@ onnxruntime 1.29.0 linux-x86_64  85f8e8406c52658735fe5c7fbfd3ebaa1ed340768324f62
 onnxruntime 1.29.0 linux-aarch64 16925ef8497e2c07e4b5ae15b504079b3ab3f65e22c58efd10dde0f3caea969a
 onnxruntime 1.29.0 macos-arm64   07c5907474dec4a2792fd7626b753dc66707808385a6d9eecf993db0066a9d0f
 onnxruntime 1.29.0 windows-x64   0d4f427afac434b0070fe992b540ddf20a7aff2265f760f314d91331935b6b98
+onnxruntime-gpu 1.31.1 linux-x86_64 e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
+onnxruntime-gpu 1.31.1 windows-x64  fd98341ba71c093153f0dcfc53eb69d57f706866fb45e94e5b0cde5d97a50dbf
+tensorrt-lean-cu13-libs 11.4.0.106 linux-x86_64  e022b8d0e21f19258657aec6760e1de8b454ed176f76217e3f7ec2036c5a9410
+tensorrt-lean-cu13-libs 11.4.0.106 linux-aarch64 2b22174a7056f341efeffb2025aa759c870c438ebf45a8821e88f5d95d165d1f
+tensorrt-lean-cu13-libs 11.4.0.106 windows-x64   71fc012b81d593d284931b9c69ea998f8ae1eab361584c369e4033f8a4cdccf9
+tensorrt-lean-cu13-libs 11.3.0.99 linux-x86_64  35c8c86e7323f867d5a28a4e15b51203a146cf8052d8babe86d6f0bff759e10c
+tensorrt-lean-cu13-libs 11.3.0.99 linux-aarch64 5ff8a85c7cfaef99e0a1fee2403e0f6cb2cba3a1b811740e193f2922cb929b3d
+tensorrt-lean-cu13-libs 11.3.0.99 windows-x64   f4ff2d060b21ff117324be6624ae98bfa958860a38934181966998fdc667299a
+tensorrt-lean-cu13-libs 11.2.1.2 linux-x86_64  52641b1d5370af7035338aafdca81c0e493b7adffa82a5b45e016871b4df558e
+tensorrt-lean-cu13-libs 11.2.1.2 linux-aarch64 be627f4f0f062c5977a242f4413336c2438024da80ce09f5a1d0909b595a616f
+tensorrt-lean-cu13-libs 11.2.1.2 windows-x64   9ef2bbb572d5e0904b41324fc4a1b4e3850969156acfcae22d40b9df6f49593e
+tensorrt-lean-cu13-libs 11.1.0.106 linux-x86_64  6a4968caea22d333c2eb4507d50f76257dc5ec78a27fb91a9ec600d9543e56bc
+tensorrt-lean-cu13-libs 11.1.0.106 linux-aarch64 98955ddc55fadd2b4a4598bed3c7649d2637e1a3ce1737c98724c89392f4634f
+tensorrt-lean-cu13-libs 11.1.0.106 windows-x64   63997f4eed037dbc575a8802a6f8076f316f8b8515f42e56233ace534aa44c36
 torch 2.11.0 linux-x86_64  7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a
 torch 2.11.0 linux-aarch64 d91aac77f24082809d2c5a93f52a5f085032740a1ebc9252a7b052ef5a4fddc6
 torch 2.11.0 macos-arm64   7b6a60d48062809f58595509c524b88e6ddec3ebe25833d6462eeab81e5f2ce4
@@ -44,7 +60,7 @@ die() {
 platform() {
   case "$(uname -s)-$(uname -m)" in
     Linux-x86_64) echo "linux-x86_64 manylinux_2_28_x86_64 manylinux_2_25_x86_64 manylinux_2_17_x86_64" ;;
-    Linux-aarch64) echo "linux-aarch64 manylinux_2_28_aarch64 manylinux_2_25_aarch64 manylinux_2_17_aarch64" ;;
+    Linux-aarch64) echo "linux-aarch64 manylinux_2_28_aarch64 manylinux_2_25_aarch64 manylinux_2_17_aarch64 manylinux_2_35_aarch64" ;;
     Darwin-arm64) echo "macos-arm64 macosx_14_0_arm64" ;;
     MINGW*-x86_64 | MSYS*-x86_64) echo "windows-x64 win_amd64" ;;
     *) die "no pinned runtimes for $(uname -s) on $(uname -m); download a library and set library=…" ;;
@@ -57,6 +73,14 @@ wheels() { # package version platform
   echo "$1==$2"
   case $1-$2-$3 in
     torch-2.11.0-linux-*) echo "nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85" ;;
+  esac
+}
+
+# The folder that a package's versions lie in, where plugins look for them.
+folder() { # package
+  case $1 in
+    tensorrt-lean-cu13-libs) echo "tensorrt-lean" ;;
+    *) echo "$1" ;;
   esac
 }
 
@@ -89,7 +113,12 @@ AS_THEY_LIE = {
     "nvidia-cuda-cupti": r"nvidia/.*/libcupti\.so[.\d]*$",
 }
 # The Python module is a library too, and twice as large.
-FLAT = {"onnxruntime": r"[^/]+/capi/(lib)?onnxruntime(?!.*pybind11)[^/]*" + LIBRARY}
+ONNXRUNTIME = r"[^/]+/capi/(lib)?onnxruntime(?!.*pybind11)[^/]*" + LIBRARY
+FLAT = {
+    "onnxruntime": ONNXRUNTIME,
+    "onnxruntime-gpu": ONNXRUNTIME,
+    "tensorrt-lean-cu13-libs": r"tensorrt_lean_libs/[^/]*" + LIBRARY,
+}
 licence = re.compile(r"(^|/)(LICENSE|License|ThirdPartyNotices|NOTICE)[^/]*$")
 wanted, flat = re.compile(AS_THEY_LIE.get(package) or FLAT[package]), package in FLAT
 
@@ -121,8 +150,9 @@ PYTHON
 }
 
 install() { # package version unpinned?
-  local package=$1 version=$2 unpinned=$3 machine tags wheel name hash work
-  local target="$root/$package/$version"
+  local package=$1 version=$2 unpinned=$3 machine tags wheel name hash work versions target
+  versions="$root/$(folder "$package")"
+  target="$versions/$version"
   if [[ -d $target ]]; then
     echo "$target"
     return
@@ -133,10 +163,10 @@ install() { # package version unpinned?
     die "$package $version has no pinned hash for $machine; take one of: $(pinned_versions "$package" "$machine")or add --unpinned"
   fi
   need_pip
-  mkdir -p "$root/$package"
+  mkdir -p "$versions"
   # What a killed call left behind.
-  find "$root/$package" -maxdepth 1 -name '.fetch.*' -mtime +0 -exec rm -rf {} +
-  work=$(mktemp -d "$root/$package/.fetch.XXXXXX")
+  find "$versions" -maxdepth 1 -name '.fetch.*' -mtime +0 -exec rm -rf {} +
+  work=$(mktemp -d "$versions/.fetch.XXXXXX")
   # shellcheck disable=SC2064  # the folder of this very call is meant
   trap "rm -rf '$work'" EXIT
   mkdir "$work/unpacked"
@@ -167,15 +197,17 @@ main() {
   for argument in "$@"; do
     case $argument in
       --unpinned) unpinned=yes ;;
-      -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit ;;
+      -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0" && exit ;;
       -*) die "unknown option $argument; see --help" ;;
       *) if [[ -z $runtime ]]; then runtime=$argument; else version=$argument; fi ;;
     esac
   done
   case ${runtime:-ort} in
     ort) install onnxruntime "${version:-1.31.1}" "$unpinned" ;;
+    ort-gpu) install onnxruntime-gpu "${version:-1.31.1}" "$unpinned" ;;
+    tensorrt-lean) install tensorrt-lean-cu13-libs "${version:-11.4.0.106}" "$unpinned" ;;
     torch) install torch "${version:-2.11.0}" "$unpinned" ;;
-    *) die "unknown runtime '$runtime'; there are: ort, torch" ;;
+    *) die "unknown runtime '$runtime'; there are: ort, ort-gpu, tensorrt-lean, torch" ;;
   esac
 }
 

@@ -20,8 +20,28 @@ for tool in cargo cc c++; do
     command -v "$tool" >/dev/null || { echo "scripts/test.sh: no '$tool' found; install a Rust toolchain and a C and C++ compiler (Debian: apt install g++)" >&2; exit 1; }
 done
 
+# The TensorRT plugin's bindings are made from C++ headers with libclang, which is looked for as clang-sys does.
+libclang() {
+    local folder file
+    [ ! -f "${LIBCLANG_PATH:-}" ] || return 0
+    for folder in "${LIBCLANG_PATH:-}" "$(llvm-config --libdir 2>/dev/null)" /usr/lib/llvm-*/lib /usr/lib64 /usr/local/lib; do
+        for file in "$folder"/libclang.so* "$folder"/libclang-[0-9]*.so* "$folder"/libclang.dylib; do
+            [ ! -f "$file" ] || return 0
+        done
+    done
+    # Without -q, which would end ldconfig by its closed pipe.
+    ldconfig -p 2>/dev/null | grep 'libclang[-.0-9]*so' >/dev/null
+}
+if ! libclang && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "== libclang"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libclang-dev; } >/dev/null 2>&1 || true
+fi
+libclang || { echo "scripts/test.sh: no libclang found, which the TensorRT plugin is built with; install it (Debian: apt install libclang-dev) or set LIBCLANG_PATH to its folder" >&2; exit 1; }
+
 step "format" cargo fmt --check
 step "runtime libraries" scripts/runtimes.sh ort
+# Two versions of each that the tests swap one for the other; TensorRT's without its builder run no engine here, but load.
+step "other versions" eval 'scripts/runtimes.sh ort 1.30.0 && scripts/runtimes.sh tensorrt-lean 11.1.0.106 && scripts/runtimes.sh tensorrt-lean'
 step "libtorch" scripts/runtimes.sh torch
 # What the torch plugin's engine is compiled against, wherever the runtimes are.
 LIBTORCH="$INFERHOST_RUNTIMES/torch/2.11.0/torch"

@@ -149,3 +149,44 @@ fn a_wheel_that_is_not_pinned_is_said_not_to_have_been_checked() {
     let expected = PathBuf::from("runtimes/here/onnxruntime/9.9.9/libonnxruntime.so.9.9.9");
     assert_eq!(fetch.files(), [expected]);
 }
+
+#[test]
+fn every_runtime_goes_where_its_plugin_looks_and_holds_no_more_than_it_needs() {
+    let Some(fetch) = Fetch::new() else { return };
+    let cases: [(&str, &[&str], &[&str]); 2] = [
+        (
+            "tensorrt-lean",
+            &[
+                "tensorrt_lean_libs/libnvinfer_lean.so.11",
+                "tensorrt_lean_libs/__init__.py",
+                "elsewhere/libnvinfer.so.11",
+            ],
+            &["tensorrt-lean/9.9.9/libnvinfer_lean.so.11"],
+        ),
+        (
+            "ort-gpu",
+            &[
+                "onnxruntime/capi/libonnxruntime.so.1.31.1",
+                "onnxruntime/capi/libonnxruntime_providers_cuda.so",
+                "onnxruntime/capi/onnxruntime_pybind11_state.so",
+            ],
+            &[
+                "onnxruntime-gpu/9.9.9/libonnxruntime.so.1.31.1",
+                "onnxruntime-gpu/9.9.9/libonnxruntime_providers_cuda.so",
+            ],
+        ),
+    ];
+    for (runtime, names, expected) in cases {
+        let output = fetch.run(&fetch.wheel(names), &[runtime, "9.9.9", "--unpinned"], "0");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut files = fetch.files();
+        files.sort();
+        let expected: Vec<_> = expected.iter().map(|file| Path::new("runtimes/here").join(file)).collect();
+        assert_eq!(files, expected);
+        fs::remove_dir_all(fetch.folder.path().join("runtimes")).unwrap();
+        fetch.refuses(&fetch.wheel(names), &[runtime], "0", "has SHA-256 ");
+        fetch.refuses(&fetch.wheel(&names[2..]), &[runtime, "9.9.9", "--unpinned"], "0", "holds no library of");
+    }
+    let wheel = fetch.wheel(&[LIBRARY]);
+    fetch.refuses(&wheel, &["tensorrt"], "0", "there are: ort, ort-gpu, tensorrt-lean, torch");
+}
