@@ -134,7 +134,12 @@ impl Buffers {
         Ok(())
     }
 
-    fn grow_cache(&mut self, context: &Arc<CudaContext>, needs: &Needs, contract: &Contract) -> Result<bool, Error> {
+    fn grow_cache(
+        &mut self,
+        context: &Arc<CudaContext>,
+        needs: &Needs,
+        contract: &Contract,
+    ) -> Result<bool, Error> {
         let positions = needs.rows * needs.capacity;
         let mut moved = positions > self.room;
         if moved {

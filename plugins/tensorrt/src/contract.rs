@@ -76,12 +76,26 @@ impl Contract {
         let layers = cache.ports.len() / 2;
         if sizes.layers.is_some_and(|expected| expected != layers) {
             let expected = sizes.layers.unwrap_or(0);
-            return Err(Error::invalid(format!("the engine has the cache of {layers} layers, but config.json says {expected}")));
+            return Err(Error::invalid(format!(
+                "the engine has the cache of {layers} layers, but config.json says {expected}"
+            )));
         }
         let kv_heads = fixed("past_key_values.0.key", "number of heads", kv_heads, sizes.kv_heads)?;
         let head_size = fixed("past_key_values.0.key", "head size", head_size, sizes.head_size)?;
         let cache = cache.ports;
-        Ok(Self { ids, positions, mask, keep, logits, logits_element, vocab, cache, cache_element, kv_heads, head_size })
+        Ok(Self {
+            ids,
+            positions,
+            mask,
+            keep,
+            logits,
+            logits_element,
+            vocab,
+            cache,
+            cache_element,
+            kv_heads,
+            head_size,
+        })
     }
 
     /// Bytes of one position of one row in one of the cache's tensors.
@@ -107,7 +121,8 @@ impl Cache {
     fn take_layer(&mut self, ports: &mut Ports) -> Result<(), Error> {
         let layer = self.ports.len() / 2;
         for part in ["key", "value"] {
-            let (past, present) = (format!("past_key_values.{layer}.{part}"), format!("present.{layer}.{part}"));
+            let (past, present) =
+                (format!("past_key_values.{layer}.{part}"), format!("present.{layer}.{part}"));
             let (heads, size) = match (self.kind, ports.find(&past, true)?.dims.as_slice()) {
                 (Some((_, heads, size)), _) => (heads, size),
                 (None, &[_, heads, _, size]) => (heads, size),
@@ -138,7 +153,8 @@ struct Ports(Vec<Port>);
 
 impl Ports {
     fn find(&self, name: &str, is_input: bool) -> Result<&Port, Error> {
-        let found = self.0.iter().find(|port| port.name.as_bytes() == name.as_bytes() && port.is_input == is_input);
+        let found =
+            self.0.iter().find(|port| port.name.as_bytes() == name.as_bytes() && port.is_input == is_input);
         found.ok_or_else(|| missing(name, is_input))
     }
 
@@ -147,12 +163,17 @@ impl Ports {
         let found = self.find(name, is_input)?;
         let fits = |(found, wanted): (&i64, &i64)| found == wanted;
         if found.dims.len() != dims.len() || !found.dims.iter().zip(dims).all(fits) {
-            return Err(Error::invalid(format!("{name} is {:?}, expected {dims:?} (-1: of any size)", found.dims)));
+            return Err(Error::invalid(format!(
+                "{name} is {:?}, expected {dims:?} (-1: of any size)",
+                found.dims
+            )));
         }
         let at = self.0.iter().position(|port| std::ptr::eq(port, found)).unwrap_or(0);
         let port = self.0.swap_remove(at);
         if port.on_host && !dims.is_empty() {
-            return Err(Error::invalid(format!("{name} is to lie in the host's memory, expected the device's")));
+            return Err(Error::invalid(format!(
+                "{name} is to lie in the host's memory, expected the device's"
+            )));
         }
         Ok(port)
     }
@@ -172,7 +193,10 @@ impl Ports {
     fn floats(&mut self, name: &str, is_input: bool, dims: &[i64]) -> Result<(CString, Element), Error> {
         let port = self.take(name, is_input, dims)?;
         let element = Element::of(&port.kind).ok_or_else(|| {
-            Error::invalid(format!("{name} is of TensorRT's type {:?}, expected kFLOAT, kHALF or kBF16", port.kind))
+            Error::invalid(format!(
+                "{name} is of TensorRT's type {:?}, expected kFLOAT, kHALF or kBF16",
+                port.kind
+            ))
         })?;
         Ok((port.name, element))
     }
@@ -236,11 +260,15 @@ mod tests {
         for sizes in [SIZES, Sizes::default()] {
             let contract = Contract::of(whole(), &sizes).unwrap();
             assert_eq!((contract.vocab, contract.kv_heads, contract.head_size), (50, 2, 4));
-            assert_eq!((contract.cache.len(), contract.cache_element, contract.cache_bytes()), (4, Element::F16, 16));
+            assert_eq!(
+                (contract.cache.len(), contract.cache_element, contract.cache_bytes()),
+                (4, Element::F16, 16)
+            );
             assert!(contract.keep.as_ref().unwrap().on_host);
             assert_eq!((contract.kept(7, true), contract.kept(7, false)), (1, 7));
         }
-        let without = whole().into_iter().filter(|port| port.name.as_bytes() != b"num_logits_to_keep").collect();
+        let without =
+            whole().into_iter().filter(|port| port.name.as_bytes() != b"num_logits_to_keep").collect();
         let contract = Contract::of(without, &SIZES).unwrap();
         assert!(contract.keep.is_none() && contract.kept(7, true) == 7);
     }
@@ -261,7 +289,10 @@ mod tests {
             (|ports| ports[8].kind = DataType::kBF16, "present.0.value is bf16, but the cache began as f16"),
             (|ports| ports[9].dims[3] = 8, "past_key_values.1.key is [-1, 2, -1, 8]"),
             (|ports| ports.truncate(9), "the cache of 1 layers, but config.json says 2"),
-            (|ports| ports.push(port("token_type_ids", true, DataType::kINT64, &[-1, -1])), "an input token_type_ids"),
+            (
+                |ports| ports.push(port("token_type_ids", true, DataType::kINT64, &[-1, -1])),
+                "an input token_type_ids",
+            ),
         ];
         for (change, expected) in cases {
             let mut ports = whole();

@@ -2,11 +2,10 @@
 //! the engine takes and gives what this plugin feeds and reads.
 
 use crate::contract::Contract;
-use crate::loaded::Loaded;
-use crate::library::Kind;
+use crate::library::{Kind, Loaded};
 use crate::nvinfer::{End, Engine};
 use inferhost_plugin_api::build::{BuildReport, ENGINE, REPORT};
-use inferhost_plugin_api::shapes::{Profile, Shape};
+use inferhost_plugin_api::shapes::Shape;
 use inferhost_plugin_api::{Error, ErrorKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -49,12 +48,18 @@ impl Folder {
         let file = folder.join(ENGINE);
         let plan = read(&file)?;
         if plan.is_empty() {
-            return Err(Error::invalid(format!("{} is empty, expected an engine plan; build it again", file.display())));
+            return Err(Error::invalid(format!(
+                "{} is empty, expected an engine plan; build it again",
+                file.display()
+            )));
         }
         let report: BuildReport = read_json(&folder.join(REPORT))?;
         if report.profiles.is_empty() {
             let path = folder.join(REPORT);
-            return Err(Error::invalid(format!("{} names no profiles; build the engine again", path.display())));
+            return Err(Error::invalid(format!(
+                "{} names no profiles; build the engine again",
+                path.display()
+            )));
         }
         let config: Value = read_json(&folder.join(CONFIG))?;
         Ok(Self { file, plan, report, sizes: Sizes::of(&config) })
@@ -64,14 +69,26 @@ impl Folder {
     ///
     /// # Errors
     /// What TensorRT says, and [`ErrorKind::InvalidInput`] naming what differs.
-    pub(crate) fn deserialize(&self, library: &Loaded, version_compatible: bool) -> Result<(Engine, Contract), Error> {
+    pub(crate) fn deserialize(
+        &self,
+        library: &Loaded,
+        version_compatible: bool,
+    ) -> Result<(Engine, Contract), Error> {
         let host_code = version_compatible || library.library().kind == Kind::Lean;
-        let named = |error: Error| Error::new(error.kind, format!("{}: {}", self.file.display(), error.message));
+        let named =
+            |error: Error| Error::new(error.kind, format!("{}: {}", self.file.display(), error.message));
         let engine = Engine::deserialize(library.runtime()?, &self.plan, host_code).map_err(|error| {
             let kind = if error.kind == ErrorKind::Internal { ErrorKind::InvalidInput } else { error.kind };
             let built = self.report.identity.runtime.as_str();
             let built = if built.is_empty() { "an unknown version" } else { built };
-            named(Error::new(kind, format!("{}; it was built by {built} and TensorRT {} is loaded: build it again with this one", error.message, library.library())))
+            named(Error::new(
+                kind,
+                format!(
+                    "{}; it was built by {built} and TensorRT {} is loaded: build it again with this one",
+                    error.message,
+                    library.library()
+                ),
+            ))
         })?;
         let contract = Contract::of(engine.ports(), &self.sizes).map_err(named)?;
         self.check_profiles(&engine, &contract).map_err(named)?;
@@ -149,9 +166,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let bytes = read(path)?;
-    serde_json::from_slice(&bytes).map_err(|e| {
-        Error::invalid(format!("{} is damaged: {e}; build the engine again", path.display()))
-    })
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Error::invalid(format!("{} is damaged: {e}; build the engine again", path.display())))
 }
 
 /// What an engine computes in, by the name that its builder was given: `int8-qdq` is `int8`.
@@ -163,11 +179,6 @@ pub(crate) fn precision_of(built: &str) -> String {
         other => other,
     }
     .to_string()
-}
-
-/// Profiles in the engine's order, for a message.
-pub(crate) fn list(profiles: &[Profile]) -> String {
-    profiles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -201,7 +212,11 @@ mod tests {
         ] {
             let files: Vec<_> = whole
                 .iter()
-                .filter_map(|&(file, own)| if file == name { text.map(|text| (file, text)) } else { Some((file, own)) })
+                .filter_map(
+                    |&(file, own)| {
+                        if file == name { text.map(|text| (file, text)) } else { Some((file, own)) }
+                    },
+                )
                 .collect();
             let error = Folder::read(folder_of(&files).path()).err().unwrap();
             assert_eq!(error.kind, ErrorKind::InvalidInput);
@@ -217,8 +232,13 @@ mod tests {
         let gpt2 = json!({"vocab_size": 512, "n_positions": 128, "n_head": 4, "n_embd": 48, "n_layer": 2});
         let llama = json!({"vocab_size": 512, "max_position_embeddings": 128, "num_attention_heads": 8,
                            "num_key_value_heads": 4, "hidden_size": 96, "num_hidden_layers": 2});
-        let expected =
-            Sizes { vocab: Some(512), context: Some(128), kv_heads: Some(4), head_size: Some(12), layers: Some(2) };
+        let expected = Sizes {
+            vocab: Some(512),
+            context: Some(128),
+            kv_heads: Some(4),
+            head_size: Some(12),
+            layers: Some(2),
+        };
         assert_eq!(Sizes::of(&gpt2), expected);
         assert_eq!(Sizes::of(&llama), expected);
         assert_eq!(Sizes::of(&json!({"n_head": 0, "n_embd": 8})).head_size, None);

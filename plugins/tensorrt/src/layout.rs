@@ -36,10 +36,6 @@ impl Layout {
         self.fed
     }
 
-    pub(crate) fn filled(&self) -> usize {
-        self.filled
-    }
-
     /// Positions of the next run's mask.
     pub(crate) fn total(&self) -> usize {
         self.filled + self.fed
@@ -47,10 +43,6 @@ impl Layout {
 
     pub(crate) fn padding(&self) -> &[u32] {
         &self.padding
-    }
-
-    pub(crate) fn is_uniform(&self) -> bool {
-        self.padding.iter().all(|&padding| padding == 0)
     }
 
     /// What the next run is given.
@@ -111,7 +103,6 @@ mod tests {
         layout.write_mask(&mut mask);
         assert_eq!((positions, mask), ([1, 3], [0, 0, 1, 1, 1, 1, 1, 1]));
         assert_eq!(layout.shape(), Shape { batch: 2, tokens: 1, past: 3 });
-        assert!(!layout.is_uniform());
     }
 
     #[test]

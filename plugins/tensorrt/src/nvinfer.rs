@@ -9,7 +9,9 @@ use crate::memory::{DeviceMemory, Stream};
 use cxx::UniquePtr;
 use inferhost_plugin_api::Error;
 use std::ffi::{CStr, CString, c_void};
-use trtx::trtx_sys::nvinfer1::{self, Dims64, EngineStat, ExecutionContextAllocationStrategy, OptProfileSelector};
+use trtx::trtx_sys::nvinfer1::{
+    self, Dims64, EngineStat, ExecutionContextAllocationStrategy, OptProfileSelector,
+};
 use trtx::{DataType, TensorIOMode, TensorLocation};
 
 /// An input or output as the engine tells it.

@@ -25,7 +25,8 @@ mod tests {
 
     #[test]
     fn a_shape_that_no_profile_runs_is_named_with_the_profiles() {
-        let all = [Shapes::prefill(Span::of(1), Span::new(4, 8)), Shapes::decode(Span::of(1), Span::new(8, 9))];
+        let all =
+            [Shapes::prefill(Span::of(1), Span::new(4, 8)), Shapes::decode(Span::of(1), Span::new(8, 9))];
         let profiles = all.map(|shapes| Profile::tuned(&shapes, shapes.largest()));
         assert_eq!(covering(&profiles, &Shape { batch: 1, tokens: 1, past: 9 }.into()).unwrap(), 1);
         let error = covering(&profiles, &Shape { batch: 2, tokens: 1, past: 9 }.into()).unwrap_err();

@@ -14,10 +14,10 @@ use crate::layout::{Layout, narrow};
 use crate::memory::{DeviceMemory, Stream};
 use crate::nvinfer::{Context, Engine};
 use crate::profile::covering;
-use inferhost_plugin_api::shapes::{Profile, Shape, Shapes, Span};
 use inferhost_plugin_api::Error;
 #[cfg(doc)]
 use inferhost_plugin_api::ErrorKind;
+use inferhost_plugin_api::shapes::{Profile, Shape, Shapes, Span};
 
 /// Of which positions a run gives logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,13 @@ impl Runner {
     /// # Errors
     /// [`ErrorKind::ShapeNotCovered`] where the engine does not run one of the shapes that this takes, and
     /// [`ErrorKind::OutOfMemory`].
-    pub(crate) fn start(&mut self, rows: &[&[u32]], fed: usize, capacity: usize, wanted: Wanted) -> Result<(), Error> {
+    pub(crate) fn start(
+        &mut self,
+        rows: &[&[u32]],
+        fed: usize,
+        capacity: usize,
+        wanted: Wanted,
+    ) -> Result<(), Error> {
         let batch = Span::of(narrow(rows.len()));
         covering(&self.profiles, &Shapes::prefill(batch, Span::of(narrow(fed))))?;
         for past in fed..capacity {

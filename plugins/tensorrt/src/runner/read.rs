@@ -68,14 +68,19 @@ impl Runner {
     ///
     /// # Errors
     /// [`ErrorKind::NumericalFault`] for logits that hold NaN or have no finite maximum.
-    pub(crate) fn logprobs(&mut self, next: &[&[u32]], mut to: impl FnMut(usize, &[f64])) -> Result<(), Error> {
+    pub(crate) fn logprobs(
+        &mut self,
+        next: &[&[u32]],
+        mut to: impl FnMut(usize, &[f64]),
+    ) -> Result<(), Error> {
         let (kept, rows) = (self.kept, self.layout.rows());
         let count = rows * kept;
         self.buffers.reserve_logprobs(count)?;
         let asked = self.buffers.next.pinned.as_mut_slice();
         // Where each row's own positions begin, and how many of them predict something.
         let padding = self.layout.padding().iter().map(|&padding| padding as usize);
-        let places: Vec<_> = padding.zip(next).enumerate().map(|(row, (at, next))| (row * kept + at, *next)).collect();
+        let places: Vec<_> =
+            padding.zip(next).enumerate().map(|(row, (at, next))| (row * kept + at, *next)).collect();
         asked[..count].fill(NONE);
         for (start, next) in &places {
             asked[*start..start + next.len()].copy_from_slice(next);
