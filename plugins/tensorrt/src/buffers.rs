@@ -70,13 +70,13 @@ impl Buffers {
         keep[1].pinned.as_mut_slice()[0] = 1;
         Ok(Self {
             context: Arc::clone(context),
-            ids: Staged::new(context, 1)?,
-            positions: Staged::new(context, 1)?,
-            mask: Staged::new(context, 1)?,
-            padding: Staged::new(context, 1)?,
-            tokens: Staged::new(context, 1)?,
-            next: Staged::new(context, 1)?,
-            logprobs: Staged::new(context, 1)?,
+            ids: Staged::nothing(context),
+            positions: Staged::nothing(context),
+            mask: Staged::nothing(context),
+            padding: Staged::nothing(context),
+            tokens: Staged::nothing(context),
+            next: Staged::nothing(context),
+            logprobs: Staged::nothing(context),
             logits: nothing(),
             staging: Pinned::new(context, 2 * HALF)?,
             keep,
@@ -111,10 +111,18 @@ impl Buffers {
     }
 
     fn release(&mut self) {
+        let context = &self.context;
         self.generation += 1;
         self.room = 0;
-        let nothing = || DeviceMemory::nothing(&self.context);
-        (self.blocks, self.logits) = ([nothing(), nothing()], nothing());
+        self.blocks = [DeviceMemory::nothing(context), DeviceMemory::nothing(context)];
+        self.logits = DeviceMemory::nothing(context);
+        for words in [&mut self.ids, &mut self.positions, &mut self.mask] {
+            *words = Staged::nothing(context);
+        }
+        for words in [&mut self.padding, &mut self.tokens, &mut self.next] {
+            *words = Staged::nothing(context);
+        }
+        self.logprobs = Staged::nothing(context);
     }
 
     fn grow(&mut self, needs: &Needs, contract: &Contract) -> Result<(), Error> {
@@ -199,6 +207,10 @@ pub(crate) struct Staged<T> {
 }
 
 impl<T: Zeroable + Copy> Staged<T> {
+    fn nothing(context: &Arc<CudaContext>) -> Self {
+        Self { device: DeviceMemory::nothing(context), pinned: Pinned::nothing(context) }
+    }
+
     fn new(context: &Arc<CudaContext>, count: usize) -> Result<Self, Error> {
         let device = DeviceMemory::new(context, count * size_of::<T>())?;
         Ok(Self { device, pinned: Pinned::new(context, count)? })

@@ -77,22 +77,26 @@ impl Folder {
         let host_code = version_compatible || library.library().kind == Kind::Lean;
         let named =
             |error: Error| Error::new(error.kind, format!("{}: {}", self.file.display(), error.message));
-        let engine = Engine::deserialize(library.runtime()?, &self.plan, host_code).map_err(|error| {
-            let kind = if error.kind == ErrorKind::Internal { ErrorKind::InvalidInput } else { error.kind };
-            let built = self.report.identity.runtime.as_str();
-            let built = if built.is_empty() { "an unknown version" } else { built };
-            named(Error::new(
-                kind,
-                format!(
-                    "{}; it was built by {built} and TensorRT {} is loaded: build it again with this one",
-                    error.message,
-                    library.library()
-                ),
-            ))
-        })?;
+        let engine = Engine::deserialize(library.runtime()?, &self.plan, host_code);
+        let engine = engine.map_err(|error| named(self.explain(error, library)))?;
         let contract = Contract::of(engine.ports(), &self.sizes).map_err(named)?;
         self.check_profiles(&engine, &contract).map_err(named)?;
         Ok((engine, contract))
+    }
+
+    /// Why a plan may not be taken, for a reader who cannot know which TensorRT built it.
+    fn explain(&self, error: Error, library: &Loaded) -> Error {
+        let kind = match error.kind {
+            ErrorKind::OutOfMemory => return error,
+            ErrorKind::Internal => ErrorKind::InvalidInput,
+            other => other,
+        };
+        let (why, used) = (error.message, library.library());
+        let message = match self.report.identity.runtime.as_str() {
+            "" => format!("{why}; TensorRT {used} is loaded: build it again with this one"),
+            built => format!("{why}; {built} built it and TensorRT {used} is loaded: build it again with this one"),
+        };
+        Error::new(kind, message)
     }
 
     /// The engine's own profiles must run all that the report says they do: else TensorRT would refuse what we took for
@@ -113,10 +117,10 @@ impl Folder {
                 let ids = engine.profile_shape(&contract.ids, index, end);
                 let past = engine.profile_shape(&contract.cache[0].past, index, end);
                 if !reaches(end, &ids, &past, &shape) {
+                    let end = if end == End::Least { "begins" } else { "ends" };
                     return Err(Error::invalid(format!(
-                        "profile {index} is {profile} in {REPORT}, but in the engine input_ids {} at {} {ids:?} and the cache {past:?}; build it again",
-                        if end == End::Least { "begins" } else { "ends" },
-                        contract.ids.to_string_lossy(),
+                        "profile {index} is {profile} in {REPORT}, but the engine's {end} at input_ids {ids:?} and \
+                         past_key_values {past:?}; build it again"
                     )));
                 }
             }

@@ -27,7 +27,7 @@ pub(crate) struct Place {
 /// The steps captured so far.
 pub(crate) struct Graphs {
     is_wanted: bool,
-    kept: HashMap<Place, (Captured, u64)>,
+    kept: HashMap<Place, Captured>,
     generation: u64,
     call: u64,
 }
@@ -50,23 +50,24 @@ impl Graphs {
     }
 
     /// The step captured for that place.
-    pub(crate) fn find(&mut self, place: &Place) -> Option<&Captured> {
-        let (captured, used) = self.kept.get_mut(place)?;
-        *used = self.call;
-        Some(captured)
+    pub(crate) fn find(&mut self, place: &Place) -> Option<&Graph> {
+        let captured = self.kept.get_mut(place)?;
+        captured.used = self.call;
+        Some(&captured.graph)
     }
 
     /// Whether another can be captured.
     pub(crate) fn make_room(&mut self) -> bool {
         if self.kept.len() >= MOST {
             let call = self.call;
-            self.kept.retain(|_, (_, used)| *used + 1 >= call);
+            self.kept.retain(|_, captured| captured.used + 1 >= call);
         }
         self.is_wanted && self.kept.len() < MOST
     }
 
-    pub(crate) fn keep(&mut self, place: Place, captured: Captured) {
-        self.kept.insert(place, (captured, self.call));
+    /// Keeps what was captured from `context`.
+    pub(crate) fn keep(&mut self, place: Place, graph: Graph, context: Context) {
+        self.kept.insert(place, Captured { graph, _context: context, used: self.call });
     }
 
     /// Captures nothing more: what failed once would fail each time. What has been captured is still good.
@@ -78,51 +79,54 @@ impl Graphs {
     }
 }
 
-/// A graph, ready to be launched.
-pub(crate) struct Captured {
-    graph: sys::CUgraphExec,
-    /// Its state and its activations are what the graph reads and writes.
+/// A step, with the context whose state and activations its graph reads and writes.
+struct Captured {
+    // Before the context, which it needs.
+    graph: Graph,
     _context: Context,
+    /// The last call that came by.
+    used: u64,
 }
 
-impl Captured {
-    /// Captures what `work` asks `stream` for with `context`, without running it.
-    pub(crate) fn record(
-        mut context: Context,
-        stream: &Stream,
-        work: impl FnOnce(&mut Context) -> Result<(), Error>,
-    ) -> Result<Self, Error> {
+/// What was captured, ready to be launched.
+pub(crate) struct Graph(sys::CUgraphExec);
+
+impl Graph {
+    /// Captures what `work` asks `stream` for, without running it.
+    pub(crate) fn record(stream: &Stream, work: impl FnOnce() -> Result<(), Error>) -> Result<Self, Error> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives.
         unsafe { result::stream::begin_capture(stream.raw(), mode) }
             .map_err(|e| from_cuda("begin to capture a step", e))?;
-        let done = work(&mut context);
+        let done = work();
         // SAFETY: as above; a capture is ended however the work went.
-        let graph = unsafe { result::stream::end_capture(stream.raw()) };
-        done?;
-        let graph = graph.map_err(|e| from_cuda("capture a step", e))?;
+        let captured = unsafe { result::stream::end_capture(stream.raw()) };
+        let graph = captured.map_err(|e| from_cuda("capture a step", e))?;
         if graph.is_null() {
+            done?;
             return Err(Error::internal("failed to capture a step: what was asked for was not captured"));
         }
-        // SAFETY: the graph was just captured.
-        let ready = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) };
+        let ready = done.and_then(|()| {
+            // SAFETY: the graph was just captured.
+            let ready = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) };
+            ready.map_err(|e| from_cuda("make a captured step ready", e))
+        });
         // SAFETY: what was instantiated does not need it any more.
         let _ = unsafe { result::graph::destroy(graph) };
-        let graph = ready.map_err(|e| from_cuda("make a captured step ready", e))?;
-        Ok(Self { graph, _context: context })
+        ready.map(Self)
     }
 
     /// Asks for what was captured.
     pub(crate) fn launch(&self, stream: &Stream) -> Result<(), Error> {
         // SAFETY: both live; what the graph reads and writes is kept as long as it is.
-        unsafe { result::graph::launch(self.graph, stream.raw()) }
+        unsafe { result::graph::launch(self.0, stream.raw()) }
             .map_err(|e| from_cuda("launch a captured step; set cuda_graph = false to do without", e))
     }
 }
 
-impl Drop for Captured {
+impl Drop for Graph {
     fn drop(&mut self) {
         // SAFETY: made by `record`, destroyed once; the driver keeps what is still running.
-        let _ = unsafe { result::graph::exec_destroy(self.graph) };
+        let _ = unsafe { result::graph::exec_destroy(self.0) };
     }
 }

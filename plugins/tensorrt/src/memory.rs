@@ -189,12 +189,19 @@ pub(crate) struct Pinned<T> {
 }
 
 impl<T: Zeroable + Copy> Pinned<T> {
+    /// None at all.
+    pub(crate) fn nothing(context: &Arc<CudaContext>) -> Self {
+        Self { context: Arc::clone(context), start: NonNull::dangling(), count: 0, of: PhantomData }
+    }
+
     /// `count` zeros.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfMemory`].
     pub(crate) fn new(context: &Arc<CudaContext>, count: usize) -> Result<Self, Error> {
-        let count = count.max(1);
+        if count == 0 {
+            return Ok(Self::nothing(context));
+        }
         let bytes = count * size_of::<T>();
         let failed = |e| from_cuda(&format!("allocate {bytes} bytes of pinned memory"), e);
         // SAFETY: a context is this thread's.
@@ -231,6 +238,9 @@ impl<T: Zeroable + Copy> Pinned<T> {
 
 impl<T> Drop for Pinned<T> {
     fn drop(&mut self) {
+        if self.count == 0 {
+            return;
+        }
         let _ = self.context.bind_to_thread();
         // SAFETY: made by `new`, freed once.
         let _ = unsafe { result::free_host(self.start.as_ptr().cast()) };

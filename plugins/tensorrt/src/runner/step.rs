@@ -2,7 +2,7 @@
 //! that crosses the bus.
 
 use super::{Runner, Wanted, set_addresses, set_shapes};
-use crate::graph::{Captured, Place};
+use crate::graph::{Graph, Place};
 use crate::kernels::{NONE, NextToken};
 use crate::layout::narrow;
 use crate::nvinfer::Context;
@@ -53,8 +53,8 @@ impl Runner {
         let shape = self.layout.shape();
         let place = Place { rows: shape.batch, past: shape.past, block: self.past };
         self.graphs.forget_before(self.buffers.generation());
-        if let Some(captured) = self.graphs.find(&place) {
-            captured.launch(&self.stream)?;
+        if let Some(graph) = self.graphs.find(&place) {
+            graph.launch(&self.stream)?;
             self.is_idle = false;
             self.advance(Wanted::Last);
             return Ok(());
@@ -71,33 +71,45 @@ impl Runner {
 
     /// Asks for a run in a context that will have no other shape: a capture is void once its context has had one.
     fn run_apart(&mut self, shape: &Shape) -> Result<Context, Error> {
-        let profile = covering(&self.profiles, &(*shape).into())?;
         // SAFETY: contexts are dropped before the memory and the engine, and all runs go to one stream.
         let mut context = unsafe { self.engine.context(&self.activations) }?;
-        context.set_profile(profile, &self.stream)?;
-        set_shapes(&mut context, &self.contract, shape)?;
-        // SAFETY: all of it lies in buffers that `start` has made large enough, kept until the call has waited.
-        unsafe {
-            set_addresses(&mut context, &self.contract, &self.buffers, self.past, Wanted::Last)?;
-            context.enqueue(&self.stream)?;
+        if let Err(error) = self.ask_of(&mut context, shape) {
+            // What it has asked for already may still need it.
+            self.stream.synchronize()?;
+            return Err(error);
         }
         self.advance(Wanted::Last);
         Ok(context)
     }
 
+    fn ask_of(&self, context: &mut Context, shape: &Shape) -> Result<(), Error> {
+        let profile = covering(&self.profiles, &(*shape).into())?;
+        context.set_profile(profile, &self.stream)?;
+        set_shapes(context, &self.contract, shape)?;
+        // SAFETY: all of it lies in buffers that `start` has made large enough, kept until the call has waited.
+        unsafe {
+            set_addresses(context, &self.contract, &self.buffers, self.past, Wanted::Last)?;
+            context.enqueue(&self.stream)
+        }
+    }
+
     /// Captures, for the calls to come, the step that `context` has just been asked for: TensorRT wants a run before a
     /// capture.
-    fn capture(&mut self, place: Place, context: Context) -> Result<(), Error> {
-        self.choose()?;
-        let captured = Captured::record(context, &self.stream, |context| {
-            // SAFETY: as in `run_apart`; a captured step is forgotten when the buffers move.
+    fn capture(&mut self, place: Place, mut context: Context) -> Result<(), Error> {
+        let chosen = self.choose();
+        let graph = Graph::record(&self.stream, || {
+            // SAFETY: as in `ask_of`; a captured step is forgotten when the buffers move.
             unsafe { context.enqueue(&self.stream) }?;
             self.choose()
         });
-        match captured {
-            Ok(captured) => self.graphs.keep(place, captured),
-            Err(error) => self.graphs.give_up(&error),
+        match graph {
+            Ok(graph) => self.graphs.keep(place, graph, context),
+            Err(error) => {
+                // The run that it has been asked for needs the context.
+                self.stream.synchronize()?;
+                self.graphs.give_up(&error);
+            }
         }
-        Ok(())
+        chosen
     }
 }

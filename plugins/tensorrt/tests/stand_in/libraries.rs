@@ -43,9 +43,8 @@ fn compiled() -> Option<PathBuf> {
     let compiler = std::env::var_os("CXX").unwrap_or("c++".into());
     if let Err(problem) = Command::new(&compiler).arg("--version").output() {
         // On the terminal itself: the test harness swallows what a passing test prints.
-        let compiler = compiler.to_string_lossy();
-        writeln!(std::io::stderr(), "skipped: no C++ compiler {compiler} for the stand-ins: {problem}")
-            .unwrap();
+        let (mut terminal, compiler) = (std::io::stderr(), compiler.to_string_lossy());
+        writeln!(terminal, "skipped: no C++ compiler {compiler} for the stand-ins: {problem}").unwrap();
         return None;
     }
     let headers = headers();
