@@ -85,6 +85,11 @@ mod tests {
                 "install the runtime that other drives; its documentation says how",
             ),
             (
+                "tensorrt",
+                "no CUDA driver: libcuda.so.1 was not found; install NVIDIA's driver",
+                "install NVIDIA's driver",
+            ),
+            (
                 "other",
                 "NO_SUCH_VARIABLE is /x",
                 "install the runtime that other drives; its documentation says how",

@@ -7,7 +7,7 @@ use crate::plugins::PluginFile;
 use std::path::{Path, PathBuf};
 
 /// The variables by which users name libraries to the plugins of this repository, and the loader's.
-const VARIABLES: [&str; 3] = ["ORT_DYLIB_PATH", "LIBTORCH", "LD_LIBRARY_PATH"];
+const VARIABLES: [&str; 4] = ["ORT_DYLIB_PATH", "LIBTORCH", "INFERHOST_TENSORRT", "LD_LIBRARY_PATH"];
 
 /// A runtime's library.
 pub(super) struct Origin {

@@ -200,10 +200,13 @@ fn runtime(
     };
     report.checks.push(match &runtime.problem {
         None => Check::ok("runtime", format!("{} {version}{place}", runtime.name)),
-        Some(problem) => Check::fail("runtime", format!("{}: {problem}", runtime.name)).fix({
-            let by = found.as_ref().map(|found| found.from.as_str());
-            advice::runtime(file, problem, by)
-        }),
+        Some(problem) => {
+            let known = runtime.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+            // A library that tells its version is not what is wrong, however it was found.
+            let by = found.as_ref().filter(|_| known.is_empty()).map(|found| found.from.as_str());
+            Check::fail("runtime", format!("{}{known}: {problem}", runtime.name))
+                .fix(advice::runtime(file, problem, by))
+        }
     });
     let Some(found) = found else { return };
     report.checks.extend(world_writable(&found.path).map(|found| {

@@ -1,7 +1,7 @@
 //! What the plugin says of itself, on machines without a driver and without TensorRT too.
 
 use crate::driver;
-use crate::library::{self, Kind, Library};
+use crate::library;
 use crate::options::Options;
 use inferhost_plugin_api::{Description, Error, ModelForm, Runtime};
 
@@ -27,7 +27,7 @@ pub(crate) fn describe(options: &Options) -> Description {
                 Ok(library) => Some(library.path.display().to_string()),
                 Err(_) => library::chosen(options).ok().flatten().map(|path| path.display().to_string()),
             },
-            problem: problem(device.err(), &library),
+            problem: problem(device.err(), library.as_ref().err()),
         },
         devices: names,
         precisions: precisions.into_iter().map(String::from).collect(),
@@ -36,16 +36,38 @@ pub(crate) fn describe(options: &Options) -> Description {
     }
 }
 
-/// Why nothing can be run here, all reasons in one line; a lean library runs what was built elsewhere, which is told too.
-fn problem(device: Option<Error>, library: &Result<Library, Error>) -> Option<String> {
-    let library = match library {
-        Ok(library) if library.kind == Kind::Lean => Some(format!(
-            "the lean runtime runs plans built with version_compatible=true and builds none; {}",
-            library::REMEDY
-        )),
-        Ok(_) => None,
-        Err(error) => Some(error.message.clone()),
+/// Why nothing can be run here: every fault, then every remedy, in one line. The lean runtime is no fault: it runs what
+/// was built elsewhere, and its version says that it is lean.
+fn problem(device: Option<Error>, library: Option<&Error>) -> Option<String> {
+    let faults: Vec<&str> = device.iter().chain(library).map(|error| error.message.as_str()).collect();
+    let parts: Vec<(&str, &str)> =
+        faults.iter().map(|fault| fault.rsplit_once("; ").unwrap_or((fault, ""))).collect();
+    let joined = |parts: Vec<&str>| {
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", and ")
     };
-    let reasons: Vec<String> = device.map(|error| error.message).into_iter().chain(library).collect();
-    (!reasons.is_empty()).then(|| reasons.join("; also, "))
+    let (faults, remedies): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    (!faults.is_empty()).then(|| format!("{}; {}", joined(faults), joined(remedies)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_come_first_and_remedies_last() {
+        let error = |text: &str| Error::internal(text);
+        for (device, library, told) in [
+            (None, None, None),
+            (Some("no driver; install it"), None, Some("no driver; install it")),
+            (None, Some("no library (tried a; b); set it"), Some("no library (tried a; b); set it")),
+            (
+                Some("no driver; install it"),
+                Some("no library; set it"),
+                Some("no driver, and no library; install it, and set it"),
+            ),
+        ] {
+            let found = problem(device.map(error), library.map(error).as_ref());
+            assert_eq!(found.as_deref(), told);
+        }
+    }
 }

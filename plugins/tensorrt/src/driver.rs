@@ -16,7 +16,7 @@ pub(crate) const LIBRARY: &str = "libcuda.so.1";
 #[cfg(windows)]
 pub(crate) const LIBRARY: &str = "nvcuda.dll";
 
-const REMEDY: &str = "install NVIDIA's driver, 580 or later for CUDA 13 (nvidia-smi shows it), on a machine with an NVIDIA GPU";
+const REMEDY: &str = "install NVIDIA's driver, 580 or later for CUDA 13, on a machine with an NVIDIA GPU";
 
 /// What the plugin calls: a driver that lacks one of these is too old.
 const FUNCTIONS: [&str; 12] = [

@@ -94,7 +94,9 @@ impl Folder {
         let (why, used) = (error.message, library.library());
         let message = match self.report.identity.runtime.as_str() {
             "" => format!("{why}; TensorRT {used} is loaded: build it again with this one"),
-            built => format!("{why}; {built} built it and TensorRT {used} is loaded: build it again with this one"),
+            built => {
+                format!("{why}; {built} built it and TensorRT {used} is loaded: build it again with this one")
+            }
         };
         Error::new(kind, message)
     }

@@ -21,8 +21,11 @@ pub const VARIABLE: &str = "INFERHOST_TENSORRT";
 /// The major version whose interface this plugin speaks.
 pub(crate) const MAJOR: u32 = 11;
 /// How to come by a library.
-pub(crate) const REMEDY: &str = "unpack the wheel tensorrt-cu13-libs 11 from https://pypi.nvidia.com and set library=… or \
-    INFERHOST_TENSORRT, or run scripts/runtimes.sh tensorrt-lean for the runtime that builds nothing";
+pub(crate) const REMEDY: &str = "set library=… or INFERHOST_TENSORRT to the unpacked wheel tensorrt-cu13-libs 11 of \
+    https://pypi.nvidia.com, or run scripts/runtimes.sh tensorrt-lean for the runtime that builds nothing";
+/// How to come by a builder.
+const BUILDER_REMEDY: &str = "set library=… or INFERHOST_TENSORRT to the unpacked wheel tensorrt-cu13-libs 11 of \
+    https://pypi.nvidia.com";
 
 /// Names without prefix and suffix: the library with the builder, and the one without.
 const STEMS: [&str; 2] = ["nvinfer", "nvinfer_lean"];
@@ -62,8 +65,10 @@ pub struct Library {
 
 impl fmt::Display for Library {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lean = if self.kind == Kind::Lean { " lean" } else { "" };
-        write!(f, "{}{lean}", self.version)
+        match self.kind {
+            Kind::Full => self.version.fmt(f),
+            Kind::Lean => write!(f, "{} lean", self.version),
+        }
     }
 }
 
@@ -86,7 +91,7 @@ pub(crate) fn with_builder(library: &Library) -> Result<(), Error> {
     match library.kind {
         Kind::Full => Ok(()),
         Kind::Lean => Err(missing(format!(
-            "{} is the lean runtime of TensorRT {}, which has no builder; {REMEDY}",
+            "{} is the lean runtime of TensorRT {}, which runs version-compatible plans and builds none; {BUILDER_REMEDY}",
             library.path.display(),
             library.version
         ))),

@@ -263,3 +263,44 @@ fn open_parser(library: &Library) -> Result<(CreateParser, c_int), Error> {
         ))
     })
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use inferhost_plugin_api::ErrorKind;
+    use std::io::Write as _;
+
+    fn options(library: &Path) -> Options {
+        Options { library: Some(library.to_path_buf()), ..Options::default() }
+    }
+
+    /// The only test that loads a library into this process.
+    #[test]
+    fn one_library_is_loaded_and_no_other_after_it() {
+        let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.runtimes/tensorrt-lean");
+        let places = [fetched.join("11.1.0.106"), fetched.join("11.4.0.106")];
+        if let Some(absent) = places.iter().find(|place| !place.is_dir()) {
+            let mut terminal = std::io::stderr();
+            let fix = "run scripts/runtimes.sh tensorrt-lean VERSION";
+            writeln!(terminal, "skipped: two libraries in one process: no {}; {fix}", absent.display())
+                .unwrap();
+            return;
+        }
+        let loaded = load(&options(&places[0]), Need::Run).unwrap();
+        assert_eq!(loaded.library().to_string(), "11.1.0.106 lean");
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("libnvinfer_lean.so");
+        std::os::unix::fs::symlink(places[0].join("libnvinfer_lean.so.11"), &link).unwrap();
+        load(&options(&link), Need::Run).unwrap();
+        let other = load(&options(&places[1]), Need::Run).unwrap_err();
+        assert_eq!(other.kind, ErrorKind::Unsupported);
+        let told = ["already runs TensorRT 11.1.0.106 lean from", "11.4.0.106", "in a process of its own"];
+        assert!(told.iter().all(|part| other.message.contains(part)), "{other}");
+        for place in &places {
+            let lean = load(&options(place), Need::Build).unwrap_err();
+            assert_eq!(lean.kind, ErrorKind::RuntimeMissing);
+            assert!(lean.message.contains("builds none; set library=…"), "{lean}");
+        }
+        assert!(loaded.builder().is_err() && loaded.parser(&mut UniquePtr::null()).is_err());
+    }
+}

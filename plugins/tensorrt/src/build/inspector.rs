@@ -39,7 +39,7 @@ const BOOKKEEPING: [&str; 15] = [
     "wait",
     "shape_call",
     "shapehosttodevice",
-    "deviceToShapeHost",
+    "devicetoshapehost",
     "trainstation",
     "cast",
     "quantize",
@@ -71,7 +71,7 @@ pub(super) fn layers(json: &str) -> Result<Layers, Error> {
 /// What a layer computes in; none where that is not told.
 fn precision(layer: &Value) -> Option<&'static str> {
     let kind = layer["LayerType"].as_str()?.to_lowercase();
-    if BOOKKEEPING.iter().any(|known| known.eq_ignore_ascii_case(&kind)) {
+    if BOOKKEEPING.iter().any(|known| *known == kind) {
         return Some("other");
     }
     let taken: Vec<&str> = ["Inputs", "Weights"].iter().flat_map(|field| types(&layer[*field])).collect();
@@ -142,8 +142,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn of(layers: &[Value]) -> Layers {
-        super::layers(&json!({"Layers": layers, "I/O Tensors": []}).to_string()).unwrap()
+    fn of(list: &[Value]) -> Layers {
+        layers(&json!({"Layers": list, "I/O Tensors": []}).to_string()).unwrap()
     }
 
     fn layer(kind: &str, name: &str, types: &[&str]) -> Value {
@@ -186,9 +186,9 @@ mod tests {
         let found = of(&[old, dynamic, linear]);
         assert_eq!((found.by_precision["INT8"], found.by_precision["FP16"], found.untold), (1, 1, 1));
         let raw = "{\"Layers\": [{\"Name\": \"a\u{1e}b\tc\", \"LayerType\": \"gemm\", \"Inputs\": [{\"DataType\": \"Half\"}]}]}";
-        assert_eq!(super::layers(raw).unwrap().by_precision["FP16"], 1);
-        assert_eq!(super::layers("{}").unwrap(), Layers::default());
-        assert!(super::layers("Layer(gemm)").unwrap_err().message.contains("inspector"));
+        assert_eq!(layers(raw).unwrap().by_precision["FP16"], 1);
+        assert_eq!(layers("{}").unwrap(), Layers::default());
+        assert!(layers("Layer(gemm)").unwrap_err().message.contains("inspector"));
     }
 
     #[test]
