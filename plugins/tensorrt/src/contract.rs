@@ -52,30 +52,17 @@ impl Contract {
         let ids = ports.integers("input_ids", &[-1, -1])?;
         let positions = ports.integers("position_ids", &[-1, -1])?;
         let mask = ports.integers("attention_mask", &[-1, -1])?;
-        let keep = match ports.0.iter().any(|port| port.name.as_bytes() == b"num_logits_to_keep") {
-            true => Some(ports.keep()?),
-            false => None,
-        };
+        let keep = ports.keep()?;
         let vocab = ports.find("logits", false)?.dims.last().copied().unwrap_or(-1);
         let (logits, logits_element) = ports.floats("logits", false, &[-1, -1, vocab])?;
         let vocab = fixed("logits", "vocabulary", vocab, sizes.vocab)?;
-        let mut cache = Cache::default();
-        while ports.0.iter().any(|port| port.name.to_bytes().starts_with(b"past_key_values.")) {
-            cache.take_layer(&mut ports)?;
-        }
-        if let Some(unknown) = ports.0.first() {
-            return Err(Error::invalid(format!(
-                "the engine has {} {}, which this plugin does not know; build it from a graph of the portable dialect",
-                if unknown.is_input { "an input" } else { "an output" },
-                unknown.name.to_string_lossy()
-            )));
-        }
+        let cache = Cache::read(&mut ports)?;
+        ports.end()?;
         let Some((cache_element, kv_heads, head_size)) = cache.kind else {
             return Err(missing("past_key_values.0.key", true));
         };
         let layers = cache.ports.len() / 2;
-        if sizes.layers.is_some_and(|expected| expected != layers) {
-            let expected = sizes.layers.unwrap_or(0);
+        if let Some(expected) = sizes.layers.filter(|expected| *expected != layers) {
             return Err(Error::invalid(format!(
                 "the engine has the cache of {layers} layers, but config.json says {expected}"
             )));
@@ -118,6 +105,14 @@ struct Cache {
 }
 
 impl Cache {
+    fn read(ports: &mut Ports) -> Result<Self, Error> {
+        let mut cache = Self::default();
+        while ports.0.iter().any(|port| port.name.to_bytes().starts_with(b"past_key_values.")) {
+            cache.take_layer(ports)?;
+        }
+        Ok(cache)
+    }
+
     fn take_layer(&mut self, ports: &mut Ports) -> Result<(), Error> {
         let layer = self.ports.len() / 2;
         for part in ["key", "value"] {
@@ -178,16 +173,29 @@ impl Ports {
         Ok(port)
     }
 
+    /// That nothing is left.
+    fn end(&self) -> Result<(), Error> {
+        let Some(unknown) = self.0.first() else { return Ok(()) };
+        Err(Error::invalid(format!(
+            "the engine has {} {}, which this plugin does not know; build it from a graph of the portable dialect",
+            if unknown.is_input { "an input" } else { "an output" },
+            unknown.name.to_string_lossy()
+        )))
+    }
+
     fn integers(&mut self, name: &str, dims: &[i64]) -> Result<CString, Error> {
         let port = self.take(name, true, dims)?;
         is_integer(&port.name, &port.kind)?;
         Ok(port.name)
     }
 
-    fn keep(&mut self) -> Result<Keep, Error> {
+    fn keep(&mut self) -> Result<Option<Keep>, Error> {
+        if self.find("num_logits_to_keep", true).is_err() {
+            return Ok(None);
+        }
         let port = self.take("num_logits_to_keep", true, &[])?;
         is_integer(&port.name, &port.kind)?;
-        Ok(Keep { name: port.name, on_host: port.on_host })
+        Ok(Some(Keep { name: port.name, on_host: port.on_host }))
     }
 
     fn floats(&mut self, name: &str, is_input: bool, dims: &[i64]) -> Result<(CString, Element), Error> {

@@ -65,8 +65,11 @@ fn info(options: &Options, library: &Loaded, driver: &Driver, report: &BuildRepo
     let library = library.library();
     let kind = if library.kind == Kind::Lean { " lean" } else { "" };
     // Graphs are captured while a session runs, and the log says so where that fails.
-    let cuda_graph = if options.cuda_graph { "asked for" } else { "off" };
-    let chosen = if options.device_argmax { "on the device" } else { "on the host" };
+    let (cuda_graph, chosen) = match (options.cuda_graph, options.device_argmax) {
+        (true, true) => ("asked for", "on the device"),
+        (false, true) => ("off", "on the device"),
+        (_, false) => ("off: tokens are chosen on the host", "on the host"),
+    };
     let driver_version = format!("CUDA {}.{}", driver.version() / 1000, driver.version() % 1000 / 10);
     let details = [
         ("device_name", driver.device().to_string()),
@@ -116,12 +119,14 @@ impl TensorRtSession {
     }
 
     /// How many of the first of `rows` run together, and to how many positions they are padded: the most that a profile
-    /// runs. The last token of a row predicts nothing and is fed where no profile runs the row without it.
+    /// runs. The last token of a row predicts nothing, so that it is not fed; a profile for whole rows is made use of with
+    /// one position more of padding.
     fn together(&self, rows: &[Asked<'_>]) -> (usize, usize) {
         let contract = self.runner.contract();
         let per_position = contract.vocab * contract.logits_element.size();
         let longest = |count: usize| rows[..count].iter().map(|row| row.fed.len()).max().unwrap_or(0);
-        for count in (1..=rows.len()).rev() {
+        let most = self.runner.profiles().iter().map(|profile| profile.batch.max as usize).max().unwrap_or(1);
+        for count in (1..=rows.len().min(most)).rev() {
             let fed = longest(count);
             if count > 1 && count * (fed + 1) * per_position > LOGPROB_BYTES {
                 continue;
@@ -197,7 +202,6 @@ impl Session for TensorRtSession {
         while !left.is_empty() {
             let (count, fed) = self.together(left);
             let (now, later) = left.split_at_mut(count);
-            // The token that predicts nothing is fed as padding is: nobody reads what follows from it.
             let tokens: Vec<&[u32]> = now.iter().map(|row| row.fed).collect();
             self.runner.start(&tokens, fed, fed, Wanted::All)?;
             self.runner.run(Wanted::All)?;

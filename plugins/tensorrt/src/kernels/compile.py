@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes kernels.ptx of kernels.cu, and checks it with the assembler of a newer toolkit.
 
-Needs Linux on x86-64, Python 3 with pip and the network; NVIDIA's compilers come from PyPI, into a temporary folder. NVRTC 12.0
-writes PTX 8.0, which every driver of CUDA 12 and later takes, for compute capability 7.5, the least that TensorRT 11 runs on.
-The first line names the source's hash, which a test compares.
+Needs Linux on x86-64, Python 3 with pip and the network; NVIDIA's compilers come from PyPI, into a temporary folder.
+NVRTC 12.0 writes PTX 8.0, which every driver of CUDA 12 and later takes, for compute capability 7.5, the least that
+TensorRT 11 runs on. The first line names the source's hash, which a test compares.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ def compiled(source, folder):
     # Its own library of builtins is found by the loader only when it is already there.
     (builtins,) = folder.rglob("libnvrtc-builtins.so*")
     ctypes.CDLL(str(builtins), mode=ctypes.RTLD_GLOBAL)
-    (library,) = [path for path in folder.rglob("libnvrtc.so*")]
+    (library,) = folder.rglob("libnvrtc.so*")
     nvrtc = ctypes.CDLL(str(library))
     program = ctypes.c_void_p()
     if nvrtc.nvrtcCreateProgram(ctypes.byref(program), source, b"kernels.cu", 0, None, None) != 0:
@@ -65,11 +65,13 @@ def main():
         fetch(folder)
         body = compiled(source, folder)
         target = HERE / "kernels.ptx"
-        target.write_text(f"// Made by compile.py of kernels.cu, SHA-256 {hashlib.sha256(source).hexdigest()}\n{body.strip()}\n")
+        head = f"// Made by compile.py of kernels.cu, SHA-256 {hashlib.sha256(source).hexdigest()}"
+        target.write_text(f"{head}\n{body.strip()}\n")
         (ptxas,) = folder.rglob("ptxas")
         ptxas.chmod(0o755)
         for device in DEVICES:
-            subprocess.run([ptxas, "--warning-as-error", f"--gpu-name={device}", "--output-file=/dev/null", target], check=True)
+            options = ["--warning-as-error", f"--gpu-name={device}", "--output-file=/dev/null"]
+            subprocess.run([ptxas, *options, target], check=True)
             print(f"{device}: ok")
 
 

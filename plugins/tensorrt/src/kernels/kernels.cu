@@ -1,5 +1,5 @@
-// What follows a run of the engine on the device: the likeliest token of each row, which is at once the next step's input,
-// and the logprob of given tokens. `kernels.ptx` is made of this file by `compile.py`.
+// What follows a run of the engine on the device: the likeliest token of each row, which is at once the next step's
+// input, and the logprob of given tokens. `kernels.ptx` is made of this file by `compile.py`.
 
 typedef unsigned short half_bits;
 struct bfloat_bits {
@@ -78,9 +78,9 @@ __device__ Best largest(const T *logits, unsigned vocab) {
     return best;
 }
 
-// A block per row: the likeliest token after the last of `kept` positions of `logits` [rows, kept, vocab], for the host and
-// as the next step's input_ids [rows, 1]; with position_ids [rows, 1] and attention_mask [rows, total] of that step, whose
-// rows have `padding` [rows] positions on the left.
+// A block per row: the likeliest token after the last of `kept` positions of `logits` [rows, kept, vocab], for the host
+// and as the next step's input_ids [rows, 1]; with position_ids [rows, 1] and attention_mask [rows, total] of that step,
+// whose rows have `padding` [rows] positions on the left.
 template <typename T>
 __device__ void next_token(const T *logits, unsigned kept, unsigned vocab, const unsigned *padding, unsigned total,
                            unsigned *tokens, long long *ids, long long *positions, long long *mask) {

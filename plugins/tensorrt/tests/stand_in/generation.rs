@@ -36,6 +36,20 @@ fn greedy_tokens_are_those_of_rows_alone() {
 }
 
 #[test]
+fn the_first_of_the_likeliest_is_chosen_by_a_whole_block_of_threads() {
+    isolated("generation::the_first_of_the_likeliest_is_chosen_by_a_whole_block_of_threads", || {
+        for types in [["f32", "f32"], ["f16", "f16"], ["bf16", "bf16"]] {
+            // Of 256 different values, so that many are the largest.
+            let mut plan = Plan { types, ..Plan::default() };
+            plan.model.vocab = 5_003;
+            let rows = rows(&[4, 2], 1);
+            let found = generate(&mut plan.open(json!({})), &rows, &greedy(4)).unwrap();
+            assert_eq!(found, plan.model.generate(&rows, &greedy(4)), "{types:?}");
+        }
+    });
+}
+
+#[test]
 fn rows_that_end_early_and_sampled_ones_are_those_of_rows_alone() {
     isolated("generation::rows_that_end_early_and_sampled_ones_are_those_of_rows_alone", || {
         let plan = Plan::default();

@@ -49,7 +49,7 @@ fn compiled() -> Option<PathBuf> {
     }
     let headers = headers();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = ["cuda.h", "cuda.cpp", "kernels.cpp", "nvinfer.cpp"]
+    let sources = ["cuda.cpp", "kernels.cpp", "nvinfer.cpp", "cuda.h", "decoder.h"]
         .map(|name| here.join("tests/stand_in").join(name));
     let refused = refused(&std::fs::read_to_string(headers.join("NvInferImpl.h")).unwrap());
     let mut digest = Sha256::new();
@@ -64,7 +64,7 @@ fn compiled() -> Option<PathBuf> {
     }
     let making = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     std::fs::write(making.path().join("refused.h"), refused).unwrap();
-    let [_, cuda, kernels, nvinfer] = &sources;
+    let [cuda, kernels, nvinfer, ..] = &sources;
     let compile = |library: &str, sources: &[&PathBuf]| {
         let mut command = Command::new(&compiler);
         command.args(["-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-o", library]).args(sources);

@@ -170,7 +170,7 @@ fn a_session_says_what_it_uses() {
         for (key, value) in [
             ("device_name", "Stand-in, sm_90"),
             ("driver", "CUDA 13.0"),
-            ("cuda_graph", "asked for"),
+            ("cuda_graph", "off: tokens are chosen on the host"),
             ("greedy_tokens", "on the host"),
             ("profiles", "1..4 x 1..40, 1..4 x 1 after 1..40, 1 x 1 after 1..399"),
             ("artifact_precision", "fp16"),
