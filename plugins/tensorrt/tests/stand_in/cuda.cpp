@@ -197,7 +197,9 @@ int cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t bytes, void *stream)
     need_context("a copy");
     check(from, bytes, PINNED, "a copy from the host");
     check(to, bytes, DEVICE, "a copy to the device");
+    std::vector<char> asked((const char *)from, (const char *)from + bytes);
     stand_in_ask(stream, [=] {
+        if (memcmp(asked.data(), from, bytes)) refuse("memory was written while a copy of it was on its way");
         counted.uploads += 1;
         counted.uploaded_bytes += bytes;
         memcpy(to, from, bytes);
