@@ -185,7 +185,12 @@ fn every_runtime_goes_where_its_plugin_looks_and_holds_no_more_than_it_needs() {
         assert_eq!(files, expected);
         fs::remove_dir_all(fetch.folder.path().join("runtimes")).unwrap();
         fetch.refuses(&fetch.wheel(names), &[runtime], "0", "has SHA-256 ");
-        fetch.refuses(&fetch.wheel(&names[2..]), &[runtime, "9.9.9", "--unpinned"], "0", "holds no library of");
+        fetch.refuses(
+            &fetch.wheel(&names[2..]),
+            &[runtime, "9.9.9", "--unpinned"],
+            "0",
+            "holds no library of",
+        );
     }
     let wheel = fetch.wheel(&[LIBRARY]);
     fetch.refuses(&wheel, &["tensorrt"], "0", "there are: ort, ort-gpu, tensorrt-lean, torch");

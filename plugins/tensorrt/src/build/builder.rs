@@ -58,24 +58,19 @@ pub(super) fn run(loaded: &Loaded, order: &Order<'_>, phases: &Phases<'_>) -> Re
     // SAFETY: the monitor outlives the config.
     unsafe { config.pin_mut().setProgressMonitor(monitor.pointer) };
     add_profiles(&mut builder, &network, &mut config, order.profiles)?;
-    let mut notes = order.timing_cache.as_ref().map(|file| timing_cache::attach(&mut config, file));
-    if order.timing_cache.is_none() {
-        config.pin_mut().setFlag(trtx::BuilderFlag::kDISABLE_TIMING_CACHE.into());
-    }
+    let times = order.timing_cache.as_deref();
+    let attached = timing_cache::attach(&mut config, times);
     log::take_errors();
     // SAFETY: null, which `UniquePtr` takes, or an object that is nobody else's.
     let plan = unsafe {
         UniquePtr::from_raw(builder.pin_mut().buildSerializedNetwork(network.pin_mut(), config.pin_mut()))
     };
     // Also after a failed build: what has been measured stays true.
-    if let (Some(notes), Some(file)) = (&mut notes, &order.timing_cache)
-        && let Some(fault) = timing_cache::keep(&config, file)
-    {
-        notes.push_str(&format!("; {fault}"));
-    }
+    let kept = timing_cache::keep(&config, times);
+    let timing_cache = attached.map(|note| kept.map_or(note.clone(), |fault| format!("{note}; {fault}")));
     match plan.is_null() {
         true => Err(from_tensorrt(&format!("build an engine from {}", order.graph.display()))),
-        false => Ok(Built { plan, timing_cache: notes }),
+        false => Ok(Built { plan, timing_cache }),
     }
 }
 

@@ -10,6 +10,7 @@ use cxx::UniquePtr;
 use std::ffi::c_void;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use trtx::BuilderFlag;
 use trtx::trtx_sys::nvinfer1;
 
 /// The file that `options` ask for, by version and device where it is ours to name; none where it is off.
@@ -32,8 +33,15 @@ fn folder() -> Option<PathBuf> {
     named.or_else(usual)
 }
 
-/// Gives `config` the times in `file`, or none; what became of them, for the report.
-pub(super) fn attach(config: &mut UniquePtr<nvinfer1::IBuilderConfig>, file: &Path) -> String {
+/// Gives `config` the times in `file`, or none; what became of them, for the report. Without a file none are kept.
+pub(super) fn attach(
+    config: &mut UniquePtr<nvinfer1::IBuilderConfig>,
+    file: Option<&Path>,
+) -> Option<String> {
+    let Some(file) = file else {
+        config.pin_mut().setFlag(BuilderFlag::kDISABLE_TIMING_CACHE.into());
+        return None;
+    };
     let (times, fault) = match std::fs::read(file) {
         Ok(times) => (times, None),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => (Vec::new(), None),
@@ -49,13 +57,14 @@ pub(super) fn attach(config: &mut UniquePtr<nvinfer1::IBuilderConfig>, file: &Pa
     };
     // What it said of a file that it does not take is no error of the build.
     log::take_errors();
-    format!("{}: {}", file.display(), fault.map_or(note.clone(), |fault| format!("{fault}; {note}")))
+    Some(format!("{}: {}", file.display(), fault.map_or(note.clone(), |fault| format!("{fault}; {note}"))))
 }
 
 fn use_times(config: &mut UniquePtr<nvinfer1::IBuilderConfig>, times: &[u8]) -> bool {
     let Some(config) = config.as_mut() else { return false };
+    let bytes = if times.is_empty() { std::ptr::null() } else { times.as_ptr() };
     // SAFETY: TensorRT reads that many bytes and keeps none; of no bytes it makes an empty cache.
-    let cache = unsafe { config.as_ref().createTimingCache(times.as_ptr().cast(), times.len()) };
+    let cache = unsafe { config.as_ref().createTimingCache(bytes.cast(), times.len()) };
     // SAFETY: null or a whole object. It is never freed: the config uses it until the build ends, and with it this worker.
     match unsafe { cache.as_ref() } {
         Some(cache) => config.setTimingCache(cache, false),
@@ -64,7 +73,8 @@ fn use_times(config: &mut UniquePtr<nvinfer1::IBuilderConfig>, times: &[u8]) -> 
 }
 
 /// Writes what the build has measured to `file`, whole or not at all; what went wrong.
-pub(super) fn keep(config: &UniquePtr<nvinfer1::IBuilderConfig>, file: &Path) -> Option<String> {
+pub(super) fn keep(config: &UniquePtr<nvinfer1::IBuilderConfig>, file: Option<&Path>) -> Option<String> {
+    let file = file?;
     let times = serialised(config.as_ref()?.getTimingCache().cast())?;
     // SAFETY: the memory is the object's, which lives until the end of this function.
     let bytes = unsafe { std::slice::from_raw_parts(times.data().cast::<u8>(), times.size()) };
@@ -134,6 +144,53 @@ mod tests {
         assert_ne!(of(json!({}), &old, &device("../../x")).unwrap(), usual);
         assert_eq!(of(json!({"timing_cache": "off"}), &old, &h200), None);
         assert_eq!(of(json!({"timing_cache": "/t/c"}), &old, &h200), Some("/t/c".into()));
+    }
+
+    /// Where the bindings' crate has TensorRT's headers.
+    #[cfg(target_os = "linux")]
+    fn headers() -> Option<PathBuf> {
+        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+        let told = std::process::Command::new(cargo)
+            .args(["metadata", "--format-version", "1", "--offline", "--manifest-path"])
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
+            .output()
+            .ok()?;
+        let metadata: serde_json::Value = serde_json::from_slice(&told.stdout).ok()?;
+        let packages = metadata["packages"].as_array()?;
+        let package = packages.iter().find(|package| package["name"] == "trtx-sys")?;
+        Some(Path::new(package["manifest_path"].as_str()?).with_file_name("TensorRT-Headers"))
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn serialising_calls_what_tensorrts_headers_put_there() {
+        let skipped =
+            |why: &str| writeln!(std::io::stderr().lock(), "skipped: a timing cache's bytes: {why}").unwrap();
+        let Some(headers) = headers() else { return skipped("no headers found by cargo metadata") };
+        let folder = tempfile::tempdir().unwrap();
+        let library = folder.path().join("timing_cache.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bindings/timing_cache.cpp");
+        let mut compiler = std::process::Command::new("c++");
+        compiler
+            .args(["-std=c++17", "-w", "-shared", "-fPIC", "-I"])
+            .arg(headers.join("TRT-Enterprise-11.4"));
+        let made = compiler.arg("-I").arg(&headers).arg("-o").arg(&library).arg(source).status();
+        if made.is_err() {
+            return skipped("no C++ compiler");
+        }
+        assert!(made.unwrap().success());
+        // SAFETY: the library has no initialisers of note.
+        let library = unsafe { libloading::Library::new(&library) }.unwrap();
+        // SAFETY: the source declares the function so.
+        let make = unsafe { library.get::<unsafe extern "C" fn() -> *const Interface>(b"make_timing_cache") }
+            .unwrap();
+        // SAFETY: as above.
+        let times = serialised(unsafe { make() }).unwrap();
+        // SAFETY: the memory is the object's, which is alive.
+        let bytes = unsafe { std::slice::from_raw_parts(times.data().cast::<u8>(), times.size()) };
+        assert_eq!(bytes, b"times");
+        drop(times);
+        std::mem::forget(library);
     }
 
     #[test]
