@@ -5,14 +5,25 @@
 //! shapes of its optimisation profiles alone, so the host derives those from what a matrix will submit, and
 //! a shape in none of them is refused before it reaches TensorRT.
 
+mod buffers;
 mod build;
+mod contract;
 mod describe;
 mod driver;
+mod element;
+mod engine;
 mod error;
+mod graph;
+mod kernels;
+mod layout;
 pub mod library;
 mod loaded;
 mod log;
+mod memory;
+mod nvinfer;
 pub mod options;
+mod profile;
+mod runner;
 mod session;
 
 pub use session::TensorRtSession;
