@@ -55,12 +55,16 @@ pub fn generate(
     run(&mut Picked { model, picker }, batch, options, sink)
 }
 
+/// In place of a row's next token: its logits hold NaN or have no largest finite value.
+pub const NO_TOKEN: u32 = u32::MAX;
+
 /// A model that chooses the likeliest tokens itself, where its logits are: one id a row and step reaches the host.
 pub trait GreedyModel {
-    /// As [`StepModel::start`]; the likeliest next token of each row, `[rows]`.
+    /// As [`StepModel::start`]; the likeliest next token of each row or [`NO_TOKEN`], `[rows]`. What a row has that is
+    /// finished is not looked at.
     ///
     /// # Errors
-    /// The runtime's own, and [`ErrorKind::NumericalFault`] for logits without a largest finite value.
+    /// The runtime's own.
     fn start(&mut self, batch: Batch<'_>, capacity: usize) -> Result<&[u32], Error>;
 
     /// Feeds every row the token that the last call gave, and gives the next.
@@ -73,7 +77,7 @@ pub trait GreedyModel {
 /// Continues every row of `batch` greedily; `options` must ask for no sampling.
 ///
 /// # Errors
-/// The model's own.
+/// The model's own, and [`ErrorKind::NumericalFault`] for [`NO_TOKEN`] in a row that still runs.
 pub fn generate_greedily(
     model: &mut impl GreedyModel,
     batch: Batch<'_>,
@@ -111,13 +115,17 @@ struct Greedy<'m, M>(&'m mut M);
 impl<M: GreedyModel> Source for Greedy<'_, M> {
     fn start(&mut self, batch: Batch<'_>, capacity: usize, to: &mut Progress<'_>) -> Result<(), Error> {
         let tokens = self.0.start(batch, capacity)?;
-        to.set(|row, _| Ok(tokens[row]))
+        to.set(|row, _| chosen(tokens[row]))
     }
 
     fn step(&mut self, to: &mut Progress<'_>) -> Result<(), Error> {
         let tokens = self.0.step()?;
-        to.set(|row, _| Ok(tokens[row]))
+        to.set(|row, _| chosen(tokens[row]))
     }
+}
+
+fn chosen(token: u32) -> Result<u32, Error> {
+    if token == NO_TOKEN { Err(no_largest()) } else { Ok(token) }
 }
 
 fn run(
@@ -299,7 +307,11 @@ fn argmax<T: Copy + PartialOrd + Into<f64>>(logits: &[T]) -> Result<u32, Error> 
     if sound && logits[best].into().is_finite() {
         return Ok(u32::try_from(best).unwrap_or(u32::MAX));
     }
-    Err(Error::new(ErrorKind::NumericalFault, "the model's logits hold NaN or have no finite maximum"))
+    Err(no_largest())
+}
+
+fn no_largest() -> Error {
+    Error::new(ErrorKind::NumericalFault, "the model's logits hold NaN or have no finite maximum")
 }
 
 #[cfg(test)]
@@ -364,6 +376,36 @@ mod tests {
                 if use_cache { vec![vec![5, 9, 10]] } else { vec![vec![5, 9, 10], vec![5, 9, 10, 10, 11]] };
             assert_eq!(model.fed, fed);
         }
+    }
+
+    #[test]
+    fn only_a_row_that_still_runs_needs_a_token() {
+        let stop = [11];
+        let options = GenerateOptions {
+            max_new_tokens: 3,
+            stop_tokens: stop.as_slice().into(),
+            ..options(0.0, 0, 1.0)
+        };
+        struct Given(Vec<Vec<u32>>);
+        impl GreedyModel for Given {
+            fn start(&mut self, _: Batch<'_>, _: usize) -> Result<&[u32], Error> {
+                Ok(&self.0[0])
+            }
+
+            fn step(&mut self) -> Result<&[u32], Error> {
+                self.0.remove(0);
+                Ok(&self.0[0])
+            }
+        }
+        let run = |steps: [[u32; 2]; 3]| {
+            let mut model = Given(steps.iter().map(|step| step.to_vec()).collect());
+            let mut sink = Collected(Vec::new());
+            generate_greedily(&mut model, Batch::new(&[1, 2], &[1, 1]), &options, &mut sink).map(|()| sink.0)
+        };
+        let finished = run([[11, 4], [NO_TOKEN, 5], [NO_TOKEN, 6]]).unwrap();
+        assert_eq!(finished, [vec![(0, 11), (1, 4)], vec![(1, 5)], vec![(1, 6)]]);
+        let error = run([[3, 4], [NO_TOKEN, 5], [3, 6]]).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NumericalFault);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 const PTX: &str = include_str!("kernels.ptx");
 /// In place of a token: its row's logits hold NaN or have no finite maximum; no logprob is asked for.
-pub(crate) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = inferhost_plugin_api::decode::NO_TOKEN;
 /// Most threads of a block.
 const THREADS: u32 = 1024;
 

@@ -3,12 +3,12 @@
 
 use super::{Runner, Wanted, set_addresses, set_shapes};
 use crate::graph::{Graph, Place};
-use crate::kernels::{NONE, NextToken};
+use crate::kernels::NextToken;
 use crate::layout::narrow;
 use crate::nvinfer::Context;
 use crate::profile::covering;
+use inferhost_plugin_api::Error;
 use inferhost_plugin_api::shapes::Shape;
-use inferhost_plugin_api::{Error, ErrorKind};
 
 impl Runner {
     /// Asks for the token that follows the last run in every row, to be read by [`tokens`](Self::tokens), and for the inputs
@@ -34,17 +34,9 @@ impl Runner {
     }
 
     /// Waits for the tokens that were chosen.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NumericalFault`] for logits that hold NaN or have no finite maximum.
     pub(crate) fn tokens(&mut self) -> Result<&[u32], Error> {
         self.wait()?;
-        let tokens = &self.buffers.tokens.pinned.as_slice()[..self.layout.rows()];
-        if tokens.contains(&NONE) {
-            let message = "the model's logits hold NaN or have no finite maximum";
-            return Err(Error::new(ErrorKind::NumericalFault, message));
-        }
-        Ok(tokens)
+        Ok(&self.buffers.tokens.pinned.as_slice()[..self.layout.rows()])
     }
 
     /// Asks for a step whose input [`choose`](Self::choose) has left on the device, and for its token: by a graph where
