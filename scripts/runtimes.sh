@@ -199,9 +199,14 @@ main() {
       --unpinned) unpinned=yes ;;
       -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0" && exit ;;
       -*) die "unknown option $argument; see --help" ;;
-      *) if [[ -z $runtime ]]; then runtime=$argument; else version=$argument; fi ;;
+      "") die "an empty argument; see --help" ;;
+      *)
+        [[ -z $version ]] || die "too many arguments: $argument; see --help"
+        if [[ -z $runtime ]]; then runtime=$argument; else version=$argument; fi
+        ;;
     esac
   done
+  [[ -z $version || $version =~ ^[0-9][0-9A-Za-z.+-]*$ ]] || die "'$version' is no version; give one as 1.31.1"
   case ${runtime:-ort} in
     ort) install onnxruntime "${version:-1.31.1}" "$unpinned" ;;
     ort-gpu) install onnxruntime-gpu "${version:-1.31.1}" "$unpinned" ;;

@@ -39,7 +39,7 @@ fn what_a_plan_derives_covers_all_that_is_really_submitted() {
         &fs::read_to_string(format!("{}/engine.json", manifest.artifacts[0].path)).unwrap(),
     )
     .unwrap();
-    assert_eq!((&report["precision"], &report["layers"]["FP32"]), (&Value::from("fp16"), &Value::from(3)));
+    assert_eq!((&report["precision"], &report["layers"]["fp16"]), (&Value::from("fp16"), &Value::from(3)));
     let evaluated = fs::read_to_string(host.path("out/accuracy.csv")).unwrap();
     assert!(!evaluated.contains("shape_not_covered"), "{evaluated}");
 }
@@ -143,7 +143,7 @@ fn an_engine_is_prepared_carried_and_opened_elsewhere() {
     let said = host.run(&prepare);
     let said = said.succeeds();
     assert!(said.stdout.contains("runs        1..2 x 1..32, 1..2 x 1 after 1..31"), "{}", said.stdout);
-    assert!(said.stdout.contains("layers      3 in FP32"), "{}", said.stdout);
+    assert!(said.stdout.contains("layers      3 in fp32"), "{}", said.stdout);
     let engine = host.path("engine");
     host.write("tokens.json", "[[1, 2, 3], [4]]");
     let generate = [
@@ -208,7 +208,7 @@ fn mistakes_in_profiles_are_told_by_name() {
     }
     let prepare = ["prepare", "--model", TINY, "--artifact", "plan-fp32", "--plugin", "candle"];
     if host.run(&["backends"]).stdout.contains("candle") {
-        host.run(&prepare).fails(3, &["unsupported", "builds nothing"]);
+        host.run(&prepare).fails(3, &["unsupported", "builds no engines"]);
     } else {
         skipped("the candle plugin is not built");
     }

@@ -105,6 +105,6 @@ fn every_call_says_what_is_missing_in_one_line() {
         [("device=cpu", "NVIDIA GPUs alone"), ("builder_level=9", "0 to 5"), ("levle=1", "levle")]
     {
         let args = ["prepare", "--model", TINY, "--artifact", "plan-fp32", "--option", wrong];
-        host.run(&args).fails(3, &[part]);
+        host.run(&args).fails(2, &[part]);
     }
 }

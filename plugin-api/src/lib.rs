@@ -75,6 +75,7 @@ pub mod export;
 mod genai;
 mod graph_file;
 pub mod hf;
+pub mod library_file;
 pub mod load;
 mod logits;
 pub mod program;

@@ -45,7 +45,7 @@ def ort(device):
         "onnx-fp16?dialect=portable": HALF,
         "onnx-bf16?dialect=portable": HALF,
         "onnx-int8-weight?dialect=portable": BYTES,
-        "onnx-int4-weight?dialect=portable": 8 * BYTES,
+        "onnx-int4-weight?dialect=portable": 4.0,
         "onnx-int8-qdq?dialect=portable": BYTES,
     }
     if device == "cpu":

@@ -35,7 +35,7 @@ while [[ $# -gt 0 ]]; do
   esac
   shift 2
 done
-[[ $mib =~ ^[0-9]+$ && $mib -ge 1 && $mib -le 60 ]] || die "--piece-mib $mib: expected 1 to 60"
+[[ $mib =~ ^[1-9][0-9]{0,6}$ && $mib -ge 1 && $mib -le 60 ]] || die "--piece-mib $mib: expected 1 to 60"
 [[ $onnxruntime =~ ^(ort-gpu|ort|none)$ ]] || die "--onnxruntime $onnxruntime: expected ort-gpu, ort or none"
 [[ -z $model || -f $model/config.json ]] || die "--model $model: no config.json there"
 [[ ${model:+x} == "${text:+x}" ]] || die "--model and --text go together"

@@ -49,7 +49,7 @@ while [[ $# -gt 0 ]]; do
   shift 2
 done
 [[ $device =~ ^(cpu|cuda(:[0-9]+)?)$ ]] || die "--device $device: expected cpu, cuda or cuda:N"
-[[ $limit =~ ^[0-9]+$ ]] || die "--limit $limit: expected a number of seconds"
+[[ $limit =~ ^(0|[1-9][0-9]{0,6})$ ]] || die "--limit $limit: expected a number of seconds"
 command -v "$python" >/dev/null || die "there is no $python; set PYTHON"
 [[ -f $bundle/manifest.json ]] || die "$bundle holds no manifest.json; name the folder that pack.sh wrote with --bundle"
 

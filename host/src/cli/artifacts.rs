@@ -13,15 +13,16 @@ pub struct PrepareArgs {
     /// What to build
     #[arg(long, value_name = "NAME", default_value = "onnx-fp32")]
     pub artifact: String,
-    /// For an engine (plan-…): the plugin that builds it
-    #[arg(long, value_name = "NAME|PATH", default_value = "tensorrt")]
-    pub plugin: String,
+    /// For an engine (plan-…): the plugin that builds it [default: tensorrt]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub plugin: Option<String>,
     /// For an engine: an option of that plugin
     #[arg(long = "option", value_name = "KEY=VALUE")]
     pub options: Vec<String>,
     /// For an engine: most rows that it runs at once, over the model's whole context (a matrix builds its own)
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub rows: u32,
+    /// [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub rows: Option<u32>,
     /// A new folder to put it in [default: it stays in the cache]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -39,8 +39,11 @@ pub enum Command {
     /// List the plugins found, and what each says of itself
     #[command(after_help = "Example:\n  inferhost backends --plugin-dir target/release --json")]
     Backends(BackendsArgs),
-    /// Show which runs a config asks for, without running any
-    #[command(after_help = "Example:\n  inferhost plan configs/quickstart.toml")]
+    /// Show which runs a config asks for, and which profile of an engine runs what, without running any
+    #[command(after_help = "Example:\n  inferhost plan configs/quickstart.toml\n\n\
+        A cell on an engine (artifact plan-…) is followed by the shapes that it submits, rows x tokens after cached positions, each \
+        with the profile that runs it; below are the profiles, and cells that none runs: runs of those are recorded as \
+        shape_not_covered.")]
     Plan(PlanArgs),
     /// Run a config's matrix and record every run
     #[command(after_help = "Examples:\n  inferhost run configs/quickstart.toml\n  \
@@ -102,7 +105,7 @@ pub enum Command {
         Artifacts: onnx-fp32, onnx-fp16, onnx-bf16, onnx-int8-dynamic, onnx-int8-weight, onnx-int4-weight, \
         onnx-int8-qdq, onnx-fp8-qdq,\nand engines that a plugin builds (by default tensorrt): plan-fp32, plan-fp16, plan-bf16, plan-int8-qdq, plan-fp8-qdq;\n\
         each with settings after a question mark, joined by &:\n  \
-        dialect=ort|portable      fused operators of ONNX Runtime, or ai.onnx alone\n  \
+        dialect=ort|portable      fused operators of ONNX Runtime, or ai.onnx alone (onnx-…)\n  \
         ids=int64|int32           of token ids, mask and positions (int32: portable)\n  \
         per_channel=true|false    a scale for each output (int8-dynamic, int8-qdq, fp8-qdq)\n  \
         block=16|32|64|128|256    weights that share a scale (int8-weight, int4-weight)\n  \

@@ -158,7 +158,7 @@ impl Call {
     }
 }
 
-fn failed(failure: Failure) -> AppError {
+pub(super) fn failed(failure: Failure) -> AppError {
     let Failure { kind, message, bad_input, .. } = failure;
     if bad_input {
         AppError::bad_input(message)
@@ -167,7 +167,7 @@ fn failed(failure: Failure) -> AppError {
     }
 }
 
-fn lost(lost: Lost) -> AppError {
+pub(super) fn lost(lost: Lost) -> AppError {
     match lost {
         Lost::Degraded(degraded) => {
             AppError::backend(format!("{}: {}", degraded.kind.name(), degraded.message))

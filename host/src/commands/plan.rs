@@ -2,11 +2,12 @@
 //! shapes, with nothing loaded and nothing built.
 
 use crate::cli::PlanArgs;
-use crate::config::{self, Config};
+use crate::config::{self, Backend, Config};
 use crate::error::AppError;
 use crate::model;
-use crate::output::{print, print_json};
+use crate::output::{self, print, print_json};
 use crate::plan::{Cell, CellCoverage, Coverage, EngineProfiles, Origin, Plan, evaluated, plan};
+use crate::prepare::Artifact;
 use inferhost_plugin_api::shapes::{Profile, Shape, Shapes};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,6 +45,12 @@ struct Known {
 
 impl Known {
     fn of(config: &Config) -> Result<Self, AppError> {
+        for backend in &config.backends {
+            let parsed = backend.artifact.as_deref().map(str::parse::<Artifact>).transpose();
+            parsed.map_err(|reason| {
+                AppError::bad_input(format!("{}: backend `{}`: {reason}", config.name, backend.name))
+            })?;
+        }
         let mut known = Self::default();
         for (index, model) in config.models.iter().enumerate() {
             let wrong =
@@ -52,9 +59,16 @@ impl Known {
             let built = model::engine_profiles(&model.source).map_err(wrong)?;
             known.contexts.extend(found.context_length.map(|context| (model.name.clone(), context)));
             known.built.extend(built.map(|profiles| (index, profiles)));
-            if let (Some(settings), Some(vocab_size)) = (&config.accuracy, found.vocab_size) {
-                let shapes = evaluated(settings, found.context_length, vocab_size);
+            if let Some(settings) = &config.accuracy {
+                let shapes =
+                    found.vocab_size.and_then(|vocab| evaluated(settings, found.context_length, vocab));
                 known.evaluated.extend(shapes.map(|shapes| (index, shapes)));
+                if shapes.is_none() && config.backends.iter().any(Backend::loads_engine) {
+                    let name = &model.name;
+                    output::note(&format!(
+                        "the windows of [accuracy] are not known before model {name} is there; its engines will run them too"
+                    ));
+                }
             }
         }
         Ok(known)

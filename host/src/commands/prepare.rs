@@ -1,23 +1,26 @@
 //! `inferhost prepare`: builds an artifact, says what is in it and how near it comes to its model.
 
-use super::chosen::{Building, context_of, not_prepared};
+use super::chosen::{Building, MOST_ROWS, context_of, not_prepared};
+use super::one_off::{failed, lost};
 use super::options;
 use crate::cli::PrepareArgs;
 use crate::error::AppError;
 use crate::interrupt;
 use crate::model::{self, ResolvedModel};
 use crate::output::{self, print, print_json};
-use crate::plugins::{FindError, PluginFolders};
+use crate::plugins::{FindError, PluginFile, PluginFolders};
 use crate::prepare::artifact::{Artifact, ArtifactInfo, Dialect, Target};
 use crate::prepare::{EngineBuilder, PrepareError, Prepared, Tools, prepare};
-use crate::run::{Agreement, Checker, PluginBuilder, PluginObserver, Starter};
+use crate::run::{Agreement, Checker, PluginBuilder, PluginObserver, Starter, describe};
 use crate::worker::temporary_folder;
 use inferhost_plugin_api::build::BuildReport;
 use inferhost_plugin_api::shapes::{Shapes, profiles_for};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -29,6 +32,9 @@ struct Report<'a> {
 
 pub(super) fn execute(args: &PrepareArgs) -> Result<(), AppError> {
     let artifact: Artifact = args.artifact.parse().map_err(AppError::bad_input)?;
+    if artifact.target == Target::Onnx {
+        only_for_engines(args, &artifact)?;
+    }
     let folders = args.plugins.open().map_err(AppError::bad_input)?;
     let out = args.out.as_deref().map(free_place).transpose()?;
     interrupt::install().map_err(AppError::failed)?;
@@ -60,6 +66,37 @@ pub(super) fn execute(args: &PrepareArgs) -> Result<(), AppError> {
     verdict
 }
 
+/// The plugin that builds engines where no other is named.
+const BUILDER: &str = "tensorrt";
+
+/// A graph is written by this program alone.
+fn only_for_engines(args: &PrepareArgs, artifact: &Artifact) -> Result<(), AppError> {
+    let given = [
+        ("--plugin", args.plugin.is_some()),
+        ("--option", !args.options.is_empty()),
+        ("--rows", args.rows.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((name, _)) => Err(AppError::bad_input(format!(
+            "{name} is for engines, and {artifact} is a graph; leave it out, or ask for --artifact plan-fp16"
+        ))),
+    }
+}
+
+/// Asks the plugin what it is with these options, so that a mistake in them is told as one.
+fn check_options(
+    starter: &Starter,
+    plugin: &PluginFile,
+    options: &Map<String, Value>,
+) -> Result<(), AppError> {
+    let worker = starter.start("options", &BTreeMap::new()).map_err(AppError::failed)?;
+    let mut worker = worker.map_err(lost)?;
+    let options = Value::Object(options.clone()).to_string();
+    let described = describe(worker.as_mut(), plugin, &options, Duration::from_secs(120)).map_err(lost)?;
+    described.map(|_| ()).map_err(failed)
+}
+
 fn prepared(
     args: &PrepareArgs,
     artifact: &Artifact,
@@ -74,9 +111,14 @@ fn prepared(
     let mut progress = |step: String| told.show(&step);
     let plugin = match artifact.target {
         Target::Onnx => None,
-        Target::Plan => Some(folders.find(&args.plugin).map_err(AppError::bad_input)?),
+        Target::Plan => {
+            let name = args.plugin.as_deref().unwrap_or(BUILDER);
+            let plugin = folders.find(name).map_err(AppError::bad_input)?;
+            check_options(starter, &plugin, &options)?;
+            Some(plugin)
+        }
     };
-    let profiles = profiles_for(&Shapes::whole(args.rows, context_of(model)));
+    let profiles = profiles_for(&Shapes::whole(args.rows.unwrap_or(MOST_ROWS), context_of(model)));
     let mut builder = plugin.as_ref().map(|plugin| {
         PluginBuilder::new(starter, &plugin.path, "build".into(), &mut progress)
             .like(&options, &BTreeMap::new())

@@ -4,6 +4,7 @@ use crate::accuracy::{Dataset, Evaluation, Evaluator, Source};
 use crate::cli::PluginDirs;
 use crate::config::Config;
 use crate::error::AppError;
+use crate::interrupt;
 use crate::model::cache::cache_dir;
 use crate::progress::Progress;
 use crate::run::{Event, Isolation, Ledger, RunError, Setup, SetupError, Starter, setup};
@@ -78,6 +79,7 @@ impl Ready {
 
 fn setup_error(error: SetupError) -> AppError {
     match error {
+        _ if interrupt::requested() => AppError::interrupted("interrupted before the first run"),
         SetupError::Interrupted => AppError::interrupted("interrupted before the first run"),
         SetupError::Io(_) | SetupError::Prepare { .. } => AppError::failed(error),
         other => AppError::bad_input(other),

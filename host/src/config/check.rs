@@ -4,6 +4,7 @@ use super::{AccuracySettings, Config, RunSettings};
 use crate::record::Mode;
 use crate::text::clipped;
 use crate::validity::LEAST_BEFORE_STOP;
+use inferhost_plugin_api::shapes::check_given;
 use std::collections::HashSet;
 
 const MOST_RUNS: u64 = 10_000_000;
@@ -68,9 +69,6 @@ fn backend(backend: &crate::config::Backend) -> Result<(), String> {
     }
 }
 
-/// Most profiles that a config may give an engine.
-const MOST_PROFILES: usize = 32;
-
 fn profiles(backend: &crate::config::Backend) -> Result<(), String> {
     let name = &backend.name;
     if !backend.loads_engine() {
@@ -78,18 +76,7 @@ fn profiles(backend: &crate::config::Backend) -> Result<(), String> {
             "backend `{name}`: profiles are of engine plans, and its artifact is none; set artifact = \"plan-fp32\" or the like, or leave profiles out"
         ));
     }
-    if backend.profiles.len() > MOST_PROFILES {
-        let count = backend.profiles.len();
-        return Err(format!(
-            "backend `{name}`: {count} profiles, at most {MOST_PROFILES} are built into one engine"
-        ));
-    }
-    match backend.profiles.iter().find(|profile| profile.batch.min == 0 || profile.tokens.min == 0) {
-        None => Ok(()),
-        Some(profile) => Err(format!(
-            "backend `{name}`: the profile {profile} begins at no rows or no tokens; batch and tokens begin at 1"
-        )),
-    }
+    check_given(&backend.profiles).map_err(|problem| format!("backend `{name}`: {problem}"))
 }
 
 /// TOML has values that JSON has not: not-a-number comes out as null, a date as a table of its own.

@@ -145,8 +145,8 @@ impl Speaker<'_> {
     ) -> Result<Prepared, PrepareError> {
         let artifact = (*forms == [ModelForm::EnginePlan]).then_some(Artifact::PLAN_FP32);
         let mut unheard = |_| {};
-        let mut builder =
-            PluginBuilder::new(self.starter, plugin, "build".into(), &mut unheard).within(self.deadline);
+        let mut builder = PluginBuilder::new(self.starter, plugin, "build".into(), &mut unheard)
+            .within(self.deadline, self.deadline);
         let context = model.config.context_length.unwrap_or(1);
         let rows = u32::try_from(answer::PROMPTS.len()).unwrap_or(1);
         let profiles = profiles_for(&Shapes::whole(rows, context));

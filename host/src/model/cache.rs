@@ -3,12 +3,17 @@
 //! A folder in the cache appears by one rename, so it is complete or absent, and a lock file beside it makes two
 //! processes that want the same folder build it once.
 
-use std::fs::{self, File};
+use crate::interrupt;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Names the cache folder in place of the system's.
 pub const CACHE_DIR_VARIABLE: &str = "INFERHOST_CACHE_DIR";
+
+/// How often a folder that another process builds is looked at.
+const LOCK_WATCH: Duration = Duration::from_millis(20);
 
 /// Ends the name of a folder that is being built.
 pub const PARTIAL: &str = ".partial";
@@ -73,8 +78,20 @@ fn lock(folder: &Path) -> io::Result<File> {
         fs::create_dir_all(parent)?;
     }
     let lock = File::create(suffixed(folder, ".lock"))?;
-    lock.lock()?;
-    Ok(lock)
+    // An engine takes minutes: who waits for another's build is to be heard when they have had enough.
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if interrupt::requested() => {
+                return Err(io::Error::new(
+                    io::ErrorKind::Interrupted,
+                    "interrupted while another process built it",
+                ));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_WATCH),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
 }
 
 /// The name is fixed: what a killed process left behind is cleared by the next one that holds the lock.

@@ -5,7 +5,7 @@ use super::config::eos_token_ids;
 use super::{ModelConfig, ModelError, ModelKind, ResolvedModel, TokenizerFiles, file_digest};
 use crate::input;
 use inferhost_plugin_api::build::{BuildReport, ENGINE, REPORT};
-use inferhost_plugin_api::shapes::Profile;
+use inferhost_plugin_api::shapes::{Profile, check_given};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -19,9 +19,9 @@ struct Described {
     parameters: Option<u64>,
 }
 
-/// Whether an engine plan lies in `folder`.
+/// Whether `folder` is one of an engine plan, whole or not.
 pub(super) fn is_in(folder: &Path) -> bool {
-    folder.join(ENGINE).is_file()
+    [ENGINE, REPORT].iter().any(|name| folder.join(name).exists())
 }
 
 /// The engine in `folder`.
@@ -30,6 +30,13 @@ pub(super) fn is_in(folder: &Path) -> bool {
 /// A file that is missing beside the plan, or malformed.
 pub(super) fn resolve(spec: &str, folder: PathBuf, cache: &Path) -> Result<ResolvedModel, ModelError> {
     let plan = folder.join(ENGINE);
+    let is_engine = plan.metadata().is_ok_and(|file| file.is_file() && file.len() > 0);
+    if !is_engine {
+        let problem = format!(
+            "has {REPORT}, but its {ENGINE} is missing, empty or no file; take the whole folder that inferhost prepare made"
+        );
+        return Err(ModelError::malformed(&folder, problem));
+    }
     let profiles = profiles(&folder)?;
     let files: Vec<PathBuf> = [ENGINE, REPORT, CONFIG].iter().map(|name| folder.join(name)).collect();
     if !files[2].is_file() {
@@ -67,6 +74,8 @@ pub(super) fn profiles(folder: &Path) -> Result<Vec<Profile>, ModelError> {
     let text = input::text(&path, input::CONFIG).map_err(ModelError::io(&path))?;
     let report: BuildReport = serde_json::from_str(&text)
         .map_err(|error| ModelError::malformed(&path, format!("is no report of a build: {error}")))?;
+    check_given(&report.profiles)
+        .map_err(|problem| ModelError::malformed(&path, format!("is no report of a build: {problem}")))?;
     Ok(report.profiles)
 }
 
@@ -86,6 +95,14 @@ mod tests {
         fs::write(folder.join("engine.plan"), "plan").unwrap();
         let refused = || resolve(spec, cache.path()).unwrap_err().to_string();
         assert!(refused().contains("no engine.json beside it"), "{}", refused());
+        for (report, part) in [
+            ("text", "is no report"),
+            ("{}", "0 profiles"),
+            (r#"{"profiles":[{"batch":[0],"tokens":[1],"past":[0]}]}"#, "no rows"),
+        ] {
+            fs::write(folder.join("engine.json"), report).unwrap();
+            assert!(refused().contains(part), "{}", refused());
+        }
         fs::write(folder.join("engine.json"), "text").unwrap();
         assert!(refused().contains("engine.json: is no report of a build"), "{}", refused());
         fs::write(folder.join("engine.json"), REPORT).unwrap();
@@ -94,6 +111,9 @@ mod tests {
             r#"{"model_type":"gpt2","vocab_size":31,"n_positions":16,"n_embd":16,"n_head":2,"n_layer":1}"#;
         fs::write(folder.join("config.json"), config).unwrap();
         fs::write(folder.join("artifact.json"), r#"{"parameters": 77}"#).unwrap();
+        fs::write(folder.join("engine.plan"), "").unwrap();
+        assert!(refused().contains("missing, empty or no file"), "{}", refused());
+        fs::write(folder.join("engine.plan"), "plan").unwrap();
         let model = resolve(spec, cache.path()).unwrap();
         assert_eq!((model.parameters, model.bytes, model.config.vocab_size), (Some(77), 4, Some(31)));
         let ModelKind::Engine { profiles } = &model.kind else { panic!("not an engine") };

@@ -109,6 +109,9 @@ impl Coverage {
     }
 }
 
+/// Most profiles that are told in one line.
+const MOST_TOLD: usize = 8;
+
 fn pairs(config: &Config) -> impl Iterator<Item = (usize, usize)> {
     let backends = config.backends.len();
     (0..config.models.len()).flat_map(move |model| (0..backends).map(move |backend| (model, backend)))
@@ -127,7 +130,9 @@ fn of_cell(config: &Config, index: usize, cell: &Cell, engine: &EngineProfiles) 
 /// `shape` is the first of `all` that no profile runs.
 fn problem(config: &Config, cell: &Cell, engine: &EngineProfiles, all: &Shapes, shape: Shape) -> String {
     let scenario = &config.scenarios[cell.scenario].name;
-    let profiles: Vec<String> = engine.profiles.iter().map(ToString::to_string).collect();
+    let mut profiles: Vec<String> = engine.profiles.iter().take(MOST_TOLD).map(ToString::to_string).collect();
+    let more = engine.profiles.len().saturating_sub(MOST_TOLD);
+    profiles.extend((more > 0).then(|| format!("and {more} more")));
     let remedy = match engine.origin {
         Origin::Engine => "build one for this config (artifact = \"plan-…\" on the model itself)".to_string(),
         _ => format!(

@@ -34,12 +34,12 @@ mod tests {
             name: "plan-int8-qdq".into(),
             bytes: Some(2_500_000),
             build_seconds: Some(12.5),
-            computes_in: [("FP32".to_string(), 3), ("INT8".to_string(), 40)].into(),
+            computes_in: [("fp32".to_string(), 3), ("int8".to_string(), 40)].into(),
             profiles: profiles_for(&Shapes::whole(2, 16)),
             ..ArtifactEntry::default()
         };
         let row = row(&engine);
-        assert_eq!(row[3], "3 in FP32, 40 in INT8");
+        assert_eq!(row[3], "3 in fp32, 40 in int8");
         assert_eq!(row[4], "1..2 x 1..16, 1..2 x 1 after 1..15");
         assert_eq!(super::row(&ArtifactEntry::default())[3..], [NONE, "any", NONE, NONE]);
     }

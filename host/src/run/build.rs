@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-/// Longest time to say what decides a build: a device may have to be woken.
-const IDENTITY_DEADLINE: Duration = Duration::from_secs(120);
+/// Longest time to load the plugin, and to say what decides a build, where nothing else is asked for: a device may have to
+/// be woken.
+const OPEN_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Longest time for a build where nothing else is asked for.
 const BUILD_DEADLINE: Duration = Duration::from_secs(3600);
@@ -25,7 +26,8 @@ pub struct PluginBuilder<'a> {
     log: String,
     options: Map<String, Value>,
     env: BTreeMap<String, String>,
-    deadline: Duration,
+    open_deadline: Duration,
+    build_deadline: Duration,
     progress: &'a mut dyn FnMut(String),
 }
 
@@ -38,8 +40,9 @@ impl<'a> PluginBuilder<'a> {
         log: String,
         progress: &'a mut dyn FnMut(String),
     ) -> Self {
-        let (options, env, deadline) = (Map::new(), BTreeMap::new(), BUILD_DEADLINE);
-        Self { starter, plugin, log, options, env, deadline, progress }
+        let (options, env) = (Map::new(), BTreeMap::new());
+        let (open_deadline, build_deadline) = (OPEN_DEADLINE, BUILD_DEADLINE);
+        Self { starter, plugin, log, options, env, open_deadline, build_deadline, progress }
     }
 
     /// With the options and the environment of the backend that is to open the result.
@@ -49,10 +52,10 @@ impl<'a> PluginBuilder<'a> {
         self
     }
 
-    /// With another longest time for a build.
+    /// With other longest times, to load the plugin and ask it, and for a build.
     #[must_use]
-    pub const fn within(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+    pub const fn within(mut self, open: Duration, build: Duration) -> Self {
+        (self.open_deadline, self.build_deadline) = (open, build);
         self
     }
 
@@ -67,7 +70,7 @@ impl<'a> PluginBuilder<'a> {
             }
         };
         let load = Request::Load { plugin: self.plugin.into() };
-        for (request, deadline) in [(load, IDENTITY_DEADLINE), (request, deadline)] {
+        for (request, deadline) in [(load, self.open_deadline), (request, deadline)] {
             match worker.call_heard(request, deadline, &mut listener).map_err(degraded)? {
                 Reply::Failed(failure) => return Err(failure.into()),
                 Reply::Loaded { .. } => {}
@@ -85,7 +88,7 @@ impl<'a> PluginBuilder<'a> {
 impl EngineBuilder for PluginBuilder<'_> {
     fn identity(&mut self) -> Result<BuildIdentity, Degraded> {
         let request = Request::Identify { options: self.options() };
-        match self.ask(request, IDENTITY_DEADLINE)? {
+        match self.ask(request, self.open_deadline)? {
             Reply::Identified(json) => serde_json::from_str(&json).map_err(|e| malformed(&e)),
             _ => Err(super::misplaced_reply(Stage::Open)),
         }
@@ -99,11 +102,19 @@ impl EngineBuilder for PluginBuilder<'_> {
             spec: spec.clone(),
             options: self.options(),
         };
-        match self.ask(Request::Build(order), self.deadline)? {
+        match self.ask(Request::Build(order), self.build_deadline).map_err(with_remedy)? {
             Reply::Built(json) => serde_json::from_str(&json).map_err(|e| malformed(&e)),
             _ => Err(super::misplaced_reply(Stage::Open)),
         }
     }
+}
+
+/// What to do where time ran out.
+fn with_remedy(mut degraded: Degraded) -> Degraded {
+    if degraded.kind == DegradedKind::Timeout {
+        degraded.message.push_str("; raise run.build_deadline_s, or have the builder do less");
+    }
+    degraded
 }
 
 fn malformed(error: &serde_json::Error) -> Degraded {

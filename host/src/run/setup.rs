@@ -273,9 +273,10 @@ impl Readying<'_> {
         let what = format!("{model_name} for {}", settings.name);
         let mut progress = |step| events(Event::Building { what: what.clone(), step });
         let log = format!("build-{model_name}-{}", settings.name);
+        let seconds = Duration::from_secs_f64;
         let mut builder = PluginBuilder::new(self.starter, &file.path, log, &mut progress)
             .like(&settings.options, &settings.env)
-            .within(Duration::from_secs_f64(self.config.run.build_deadline_s));
+            .within(seconds(self.config.run.open_deadline_s), seconds(self.config.run.build_deadline_s));
         let engine = self.coverage.engine(self.at.0, self.at.1);
         let profiles = engine.map_or(&[][..], |engine| &engine.profiles);
         let engines: Option<(&mut dyn EngineBuilder, _)> = Some((&mut builder, profiles));

@@ -28,7 +28,7 @@ fn builder(plugin: Option<Plugin>) -> Result<Builder, Failure> {
     plugin.builder().map_err(failed)?.ok_or_else(|| Failure {
         stage: Stage::Open,
         kind: DegradedKind::Unsupported,
-        message: format!("the plugin builds nothing (it has no extension {})", build::NAME),
+        message: format!("the plugin builds no engines (it has no extension {}); ask for an artifact onnx-…, or take a plugin that does", build::NAME),
         bad_input: true,
     })
 }

@@ -1,8 +1,12 @@
 //! The extension `build/1`: a plugin that turns a model into what its runtime loads, an engine plan.
 //!
 //! A plugin implements [`Build`] beside [`Backend`] and hands out the [`header`] from
-//! [`Backend::extension`] under [`NAME`]. The host asks for the [`BuildIdentity`] first: with the model, the precision
-//! and the profiles it is the key of the artifact cache. Building runs in a worker, as everything else of a plugin.
+//! [`Backend::extension`] under [`NAME`]. The host asks for the [`BuildIdentity`] first: with the graph, the precision
+//! and the profiles it is the key of the artifact cache. Building runs in a worker, as everything else of a plugin. What it
+//! is built from is a folder of the form `onnx`: a graph of ai.onnx's own operators alone, with the ports that exporters give
+//! a decoder with past, and `config.json`. The folder that comes out is opened under the form
+//! [`plan`](crate::ModelForm::EnginePlan): the host adds the [`REPORT`], the graph's `config.json` and a description of
+//! its own.
 //!
 //! ```ignore
 //! fn extension(name: &str) -> Option<&'static LibHeader> {
@@ -28,7 +32,7 @@ use std::path::Path;
 
 /// The extension's name.
 pub const NAME: &str = "build/1";
-/// The engine in its folder.
+/// The engine in its folder, by which a folder is known to hold one.
 pub const ENGINE: &str = "engine.plan";
 /// The [`BuildReport`] beside it.
 pub const REPORT: &str = "engine.json";
@@ -41,7 +45,8 @@ pub trait Build: Backend {
     /// [`RuntimeMissing`](crate::ErrorKind::RuntimeMissing) where it cannot build here.
     fn identity(options: &Value) -> Result<BuildIdentity, Error>;
 
-    /// Builds from the graph at `request.source` into the empty folder `request.folder`: [`ENGINE`] and nothing else.
+    /// Builds from the graph at `request.source` into the empty folder `request.folder`: [`ENGINE`], and files that belong
+    /// to it, but no folders. A runtime that runs any shape gives the profiles back that it was asked for.
     ///
     /// # Errors
     /// Any [`ErrorKind`](crate::ErrorKind).
@@ -78,15 +83,15 @@ pub struct BuildSpec {
     pub profiles: Vec<Profile>,
 }
 
-/// What of the machine, the libraries and the options decides the content of an artifact.
+/// What of the machine, the libraries, the plugin and the options decides the content of an artifact.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct BuildIdentity {
-    /// The runtime with its version: `TensorRT 11.4.0`.
+    /// The runtime with its version: `TensorRT 11.4.0`. Not empty.
     pub runtime: String,
-    /// The device with what kernels depend on: `NVIDIA H200, sm_90`.
+    /// The device with what kernels depend on: `NVIDIA H200, sm_90`. Not empty.
     pub device: String,
-    /// The options that matter, as `builder_level = 3`.
+    /// The options that matter, as `builder_level = 3`, and the revision of the plugin's own way to build.
+    #[serde(default)]
     pub settings: BTreeMap<String, String>,
 }
 
@@ -100,7 +105,9 @@ pub struct BuildReport {
     pub profiles: Vec<Profile>,
     /// See [`BuildIdentity`].
     pub identity: BuildIdentity,
-    /// Layers by what they compute in, as the runtime says: `FP16`, `INT8`.
+    /// Layers by what they compute in: `fp32`, `fp16`, `bf16`, `int8`, `fp8`, `int4`, `fp4`; under `other` those that compute
+    /// nothing of the kind. Empty where the runtime does not tell. Where it does, an engine that claims a precision in which
+    /// no layer computes is refused.
     pub layers: BTreeMap<String, u32>,
     /// Wall time of the build.
     pub build_seconds: f64,

@@ -209,6 +209,25 @@ impl fmt::Display for Profile {
     }
 }
 
+/// Most profiles that are given by hand or by an engine from elsewhere.
+const MOST_GIVEN: usize = 32;
+
+/// Refuses profiles that no engine of sense has.
+///
+/// # Errors
+/// How many there are and may be, or the one that begins at nothing.
+pub fn check_given(profiles: &[Profile]) -> Result<(), String> {
+    if !(1..=MOST_GIVEN).contains(&profiles.len()) {
+        return Err(format!("{} profiles, expected 1 to {MOST_GIVEN}", profiles.len()));
+    }
+    match profiles.iter().find(|profile| profile.batch.min == 0 || profile.tokens.min == 0) {
+        None => Ok(()),
+        Some(profile) => {
+            Err(format!("the profile {profile} begins at no rows or no tokens; batch and tokens begin at 1"))
+        }
+    }
+}
+
 /// Which of `profiles` runs all of `shapes`: where several do, the one whose largest shape has the fewest positions.
 pub fn covering(profiles: &[Profile], shapes: &Shapes) -> Option<usize> {
     let covers = |(_, profile): &(usize, &Profile)| profile.shapes().hold(shapes);

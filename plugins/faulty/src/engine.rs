@@ -43,8 +43,9 @@ impl Build for Faulty {
         let engine = request.folder.join(ENGINE);
         std::fs::write(&engine, "an engine that holds nothing\n")
             .map_err(|e| Error::internal(format!("cannot write {}: {e}", engine.display())))?;
-        let layers = [("FP32".to_string(), 3)].into();
         let profiles = request.spec.profiles.clone();
+        let compute = request.spec.precision.split('-').next().unwrap_or_default();
+        let layers = [(compute.to_string(), 3)].into();
         let (precision, identity) = (request.spec.precision.clone(), Self::identity(request.options)?);
         Ok(BuildReport { precision, profiles, identity, layers, ..BuildReport::default() })
     }

@@ -113,8 +113,10 @@ fn a_mistake_in_the_options_names_the_key_or_value() {
 #[test]
 fn what_it_cannot_open_is_named() {
     let plugin = Plugin::in_process::<Faulty>();
-    let error = plugin.open(model(), ModelForm::EnginePlan, &json!({})).err().expect("refused");
+    let error = plugin.open(model(), ModelForm::TorchScript, &json!({})).err().expect("refused");
     assert_eq!(error.kind, ErrorKind::Unsupported);
+    let error = plugin.open(model(), ModelForm::EnginePlan, &json!({})).err().expect("refused");
+    assert!(error.kind == ErrorKind::InvalidInput && error.message.contains("engine.json"), "{error}");
     let no_model = Path::new(env!("CARGO_MANIFEST_DIR"));
     let error = plugin.open(no_model, ModelForm::HuggingFace, &json!({})).err().expect("refused");
     assert_eq!(error.kind, ErrorKind::InvalidInput);

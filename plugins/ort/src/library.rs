@@ -7,7 +7,7 @@
 
 use crate::error::one_line;
 use crate::options::{Device, Options};
-use inferhost_plugin_api::{Error, ErrorKind};
+use inferhost_plugin_api::{Error, ErrorKind, library_file};
 use ort::environment::Environment;
 use ort::sys::OrtApiBase;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
@@ -161,6 +161,7 @@ fn version_key(name: &str) -> Vec<u64> {
 /// Loads the library at `path` and asks its version.
 fn check(path: &Path) -> Result<Library, Error> {
     let unusable = |reason: &str| unusable(path, reason);
+    library_file::check_whole(path).map_err(|fault| unusable(&fault))?;
     // SAFETY: loading runs the library's initialisers; that is what the user asked for by naming or installing it.
     let library = unsafe { libloading::Library::new(path) }.map_err(|e| unusable(&reason(&e)))?;
     // SAFETY: `OrtGetApiBase` has had this type since ONNX Runtime's C API exists.

@@ -76,7 +76,7 @@ pub(crate) fn check(placement: &Placement, options: &Options, artifact: Option<&
 pub(crate) fn cannot_capture(placement: &Placement) -> Error {
     let copies = placement.copies();
     Error::unsupported(format!(
-        "cuda_graph needs a graph that runs on the GPU as a whole, but this one has copies between host and device in it          ({copies}) or control flow; set cuda_graph = false"
+        "cuda_graph needs a graph that runs on the GPU as a whole, but this one has copies between host and device in it ({copies}) or control flow; set cuda_graph = false"
     ))
 }
 

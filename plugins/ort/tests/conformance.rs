@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use inferhost::model::resolve;
-use inferhost::prepare::prepare;
+use inferhost::prepare::{Tools, prepare};
 use inferhost_plugin_api::{ModelForm, Plugin, conformance};
 use serde_json::json;
 use std::io::Write;
@@ -17,7 +17,8 @@ fn say(line: &str) {
 
 fn to_onnx(folder: &Path, cache: &Path) -> Result<(PathBuf, ModelForm), String> {
     let model = resolve(&folder.display().to_string(), cache).map_err(|e| e.to_string())?;
-    let prepared = prepare(&model, &[ModelForm::Onnx], None, cache, None).map_err(|e| e.to_string())?;
+    let prepared = prepare(&model, &[ModelForm::Onnx], None, Tools { cache, observer: None, engines: None })
+        .map_err(|e| e.to_string())?;
     Ok((prepared.path, prepared.form))
 }
 

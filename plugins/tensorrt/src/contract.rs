@@ -156,7 +156,8 @@ impl Ports {
     /// Takes a tensor of the device.
     fn take(&mut self, name: &str, is_input: bool, dims: &[i64]) -> Result<Port, Error> {
         let found = self.find(name, is_input)?;
-        let fits = |(found, wanted): (&i64, &i64)| found == wanted;
+        // A dimension that profiles leave one size may be told as that size.
+        let fits = |(found, wanted): (&i64, &i64)| *wanted == -1 || found == wanted;
         if found.dims.len() != dims.len() || !found.dims.iter().zip(dims).all(fits) {
             return Err(Error::invalid(format!(
                 "{name} is {:?}, expected {dims:?} (-1: of any size)",

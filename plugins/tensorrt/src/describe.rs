@@ -1,9 +1,9 @@
 //! What the plugin says of itself, on machines without a driver and without TensorRT too.
 
 use crate::driver;
-use crate::library;
+use crate::library::{self, Need};
 use crate::options::Options;
-use inferhost_plugin_api::{Description, Error, ModelForm, Runtime};
+use inferhost_plugin_api::{Description, Error, ErrorKind, ModelForm, Runtime};
 
 pub(crate) fn describe(options: &Options) -> Description {
     let devices = driver::devices();
@@ -34,6 +34,21 @@ pub(crate) fn describe(options: &Options) -> Description {
         forms: vec![ModelForm::EnginePlan],
         options: Options::descriptions(),
     }
+}
+
+/// Looks for the device and for the library, so that what is wrong with one does not hide what is wrong with the other.
+///
+/// # Errors
+/// What is missing, and what to do about all of it.
+pub(crate) fn ready(options: &Options, need: Need) -> Result<(), Error> {
+    let device = driver::device(options.device.0).err();
+    let library = library::find(options).and_then(|library| match need {
+        Need::Run => Ok(()),
+        Need::Build => library::with_builder(&library),
+    });
+    let library = library.err();
+    let kind = device.as_ref().or(library.as_ref()).map_or(ErrorKind::RuntimeMissing, |error| error.kind);
+    problem(device, library.as_ref()).map_or(Ok(()), |message| Err(Error::new(kind, message)))
 }
 
 /// Why nothing can be run here: every fault, then every remedy, in one line. The lean runtime is no fault: it runs what

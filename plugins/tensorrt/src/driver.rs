@@ -2,7 +2,7 @@
 //! success and crashes in the next call. cudarc panics where the driver's library or one of its functions is missing, so
 //! both are looked for first.
 
-use crate::error::from_cuda;
+use crate::error::{from_cuda, one_line};
 use cudarc::driver::{CudaContext, result, sys};
 use inferhost_plugin_api::{Error, ErrorKind};
 use std::fmt;
@@ -172,7 +172,7 @@ fn describe(number: u16) -> Result<Device, Error> {
 fn initialise() -> Result<(), Error> {
     // SAFETY: loading the driver's library runs its initialisers, which is what a user of a GPU asks for.
     if !unsafe { sys::is_culib_present() } {
-        return Err(missing(format!("no CUDA driver: {LIBRARY} was not found; {REMEDY}")));
+        return Err(missing(format!("no CUDA driver: {LIBRARY} {}; {REMEDY}", why_absent())));
     }
     // SAFETY: it is present, so this does not panic.
     let library = unsafe { sys::culib() };
@@ -188,6 +188,19 @@ fn initialise() -> Result<(), Error> {
         let error = from_cuda("initialise the CUDA driver", e);
         Error::new(error.kind, format!("{}; {REMEDY}", error.message))
     })
+}
+
+/// What the system's loader says of the driver's library.
+fn why_absent() -> String {
+    // SAFETY: loading the driver's library runs its initialisers, which is what a user of a GPU asks for.
+    let reason = match unsafe { libloading::Library::new(LIBRARY) } {
+        Ok(_) => return "was not found".into(),
+        Err(error) => crate::library::reason(&error),
+    };
+    match reason.contains("cannot open shared object file") || cfg!(windows) {
+        true => "was not found".into(),
+        false => format!("does not load: {}", one_line(&reason)),
+    }
 }
 
 fn missing(message: String) -> Error {

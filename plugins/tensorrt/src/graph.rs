@@ -13,7 +13,27 @@ use std::collections::HashMap;
 use std::io::Write as _;
 
 /// Most graphs that are kept: each holds a context's memory on the host and its launch on the device.
-const MOST: usize = 128;
+const MOST: usize = 512;
+
+/// Whether steps are captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Capture {
+    Never,
+    /// Where they can be; else they run as they are.
+    Try,
+    /// A step that cannot be is an error: what is measured is what was asked for.
+    Demand,
+}
+
+impl From<Option<bool>> for Capture {
+    fn from(cuda_graph: Option<bool>) -> Self {
+        match cuda_graph {
+            None => Self::Try,
+            Some(true) => Self::Demand,
+            Some(false) => Self::Never,
+        }
+    }
+}
 
 /// What a captured step depends on, beside the addresses of the buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,15 +46,15 @@ pub(crate) struct Place {
 
 /// The steps captured so far.
 pub(crate) struct Graphs {
-    is_wanted: bool,
+    capture: Capture,
     kept: HashMap<Place, Captured>,
     generation: u64,
     call: u64,
 }
 
 impl Graphs {
-    pub(crate) fn new(is_wanted: bool) -> Self {
-        Self { is_wanted, kept: HashMap::new(), generation: 0, call: 0 }
+    pub(crate) fn new(capture: Capture) -> Self {
+        Self { capture, kept: HashMap::new(), generation: 0, call: 0 }
     }
 
     pub(crate) fn next_call(&mut self) {
@@ -56,13 +76,22 @@ impl Graphs {
         Some(&captured.graph)
     }
 
-    /// Whether another can be captured.
-    pub(crate) fn make_room(&mut self) -> bool {
+    /// Whether another is to be captured.
+    ///
+    /// # Errors
+    /// `Unsupported` where it must be and there are too many.
+    pub(crate) fn make_room(&mut self) -> Result<bool, Error> {
         if self.kept.len() >= MOST {
             let call = self.call;
             self.kept.retain(|_, captured| captured.used + 1 >= call);
         }
-        self.is_wanted && self.kept.len() < MOST
+        match (self.capture, self.kept.len() < MOST) {
+            (Capture::Never, _) | (Capture::Try, false) => Ok(false),
+            (_, true) => Ok(true),
+            (Capture::Demand, false) => Err(Error::unsupported(format!(
+                "one call has more than {MOST} decode steps, and no more are captured; leave cuda_graph = true out"
+            ))),
+        }
     }
 
     /// Keeps what was captured from `context`.
@@ -71,11 +100,19 @@ impl Graphs {
     }
 
     /// Captures nothing more: what failed once would fail each time. What has been captured is still good.
-    pub(crate) fn give_up(&mut self, error: &Error) {
-        self.is_wanted = false;
+    ///
+    /// # Errors
+    /// `Unsupported` where steps must be captured.
+    pub(crate) fn give_up(&mut self, error: &Error) -> Result<(), Error> {
         let why = &error.message;
+        if self.capture == Capture::Demand {
+            let what = "a decode step cannot be captured as a CUDA graph; leave cuda_graph = true out to run without";
+            return Err(Error::unsupported(format!("{what}: {why}")));
+        }
+        self.capture = Capture::Never;
         // Not `eprintln`, which panics where stderr is closed.
         drop(writeln!(std::io::stderr(), "tensorrt: no more steps are captured as CUDA graphs: {why}"));
+        Ok(())
     }
 }
 

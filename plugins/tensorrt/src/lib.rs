@@ -49,6 +49,7 @@ impl Backend for TensorRt {
 
     fn open(request: &OpenRequest<'_>) -> Result<TensorRtSession, Error> {
         let options: Options = request.parse_options()?;
+        describe::ready(&options, Need::Run)?;
         let driver = Driver::new(options.device.0)?;
         let library = library::load(&options, Need::Run)?;
         session::open(request, options, library, driver)

@@ -7,6 +7,7 @@
 
 use crate::error::one_line;
 use crate::options::Options;
+use inferhost_plugin_api::library_file;
 use inferhost_plugin_api::{Error, ErrorKind};
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::error::Error as _;
@@ -119,7 +120,11 @@ fn explicit(place: &Path, named_by: &str) -> Result<PathBuf, Error> {
         return Ok(place);
     }
     library_in(&place).or_else(|| newest_in(&place)).ok_or_else(|| {
-        let fault = if place.is_dir() { "holds no" } else { "does not exist, expected a folder or" };
+        let fault = match (place.is_dir(), place.exists()) {
+            (true, _) => "holds no",
+            (false, true) => "is neither a file nor a folder, expected a folder or",
+            (false, false) => "does not exist, expected a folder or",
+        };
         missing(format!("{named_by} is {}, which {fault} {}; {REMEDY}", place.display(), system_names()[0]))
     })
 }
@@ -226,6 +231,7 @@ fn check(path: &Path) -> Result<Library, Error> {
 
 /// Loads a library; it is unloaded when the value drops.
 pub(crate) fn open(path: &Path) -> Result<libloading::Library, Error> {
+    library_file::check_whole(path).map_err(|fault| unusable(path, &fault))?;
     // SAFETY: loading runs the library's initialisers; that is what the user asked for by naming or installing it.
     unsafe { libloading::Library::new(path) }.map_err(|e| unusable(path, &reason(&e)))
 }
@@ -247,7 +253,7 @@ fn decoded(number: c_int, build: c_int) -> Version {
 }
 
 /// What the system's loader said, which names the library that is really missing.
-fn reason(error: &libloading::Error) -> String {
+pub(crate) fn reason(error: &libloading::Error) -> String {
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 

@@ -29,8 +29,8 @@ pub struct Options {
     pub version_compatible: bool,
     /// Where measured kernel times are kept from one build to the next.
     pub timing_cache: TimingCache,
-    /// Whether decode steps are captured as CUDA graphs.
-    pub cuda_graph: bool,
+    /// Whether decode steps are captured as CUDA graphs; none: where they can be.
+    pub cuda_graph: Option<bool>,
     /// Whether greedy tokens are chosen on the device.
     pub device_argmax: bool,
 }
@@ -46,7 +46,7 @@ impl Default for Options {
             hardware_compatibility: HardwareCompatibility::None,
             version_compatible: false,
             timing_cache: TimingCache::Default,
-            cuda_graph: true,
+            cuda_graph: None,
             device_argmax: true,
         }
     }
@@ -73,7 +73,11 @@ impl Options {
                 "later versions of TensorRT, and the lean runtime, run the engine",
             ),
             option("timing_cache", "the user's cache folder", "the file of measured kernel times, or off"),
-            option("cuda_graph", "true", "decode steps are captured once and replayed"),
+            option(
+                "cuda_graph",
+                "where it can be",
+                "decode steps are captured once and replayed; true: or the call fails",
+            ),
             option("device_argmax", "true", "greedy tokens are chosen on the device"),
         ]
     }

@@ -56,7 +56,7 @@ pub(crate) fn open(
     info.model_bytes = Some(engine.weight_bytes().unwrap_or(folder.plan.len() as u64));
     info.details.extend(of_engine(&engine, &folder));
     folder.plan = Vec::new();
-    let graphs = Graphs::new(options.cuda_graph);
+    let graphs = Graphs::new(options.cuda_graph.into());
     let runner = Runner::new(engine, contract, folder.report.profiles, stream, graphs)?;
     Ok(TensorRtSession { runner, info, device_argmax: options.device_argmax, next: Vec::new() })
 }
@@ -64,10 +64,10 @@ pub(crate) fn open(
 fn info(options: &Options, library: &Loaded, driver: &Driver, report: &BuildReport) -> SessionInfo {
     let library = library.library();
     let kind = if library.kind == Kind::Lean { " lean" } else { "" };
-    // Graphs are captured while a session runs, and the log says so where that fails.
     let (cuda_graph, chosen) = match (options.cuda_graph, options.device_argmax) {
-        (true, true) => ("asked for", "on the device"),
-        (false, true) => ("off", "on the device"),
+        (Some(true), true) => ("each greedy decode step, or the call fails", "on the device"),
+        (None, true) => ("tried; the log says where a step could not be captured", "on the device"),
+        (Some(false), true) => ("off", "on the device"),
         (_, false) => ("off: tokens are chosen on the host", "on the host"),
     };
     let driver_version = format!("CUDA {}.{}", driver.version() / 1000, driver.version() % 1000 / 10);

@@ -8,13 +8,15 @@ use crate::model::{ResolvedModel, cache};
 use crate::prepare::{PrepareError, Tools};
 use crate::record::{Degraded, DegradedKind, Stage};
 use inferhost_plugin_api::build::{BuildIdentity, BuildReport, BuildSpec, ENGINE, REPORT};
-use inferhost_plugin_api::shapes::{Profile, first_uncovered};
+use inferhost_plugin_api::shapes::first_uncovered;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 
 /// Part of every engine's key: raised where the same request would be answered otherwise.
 const VERSION: u32 = 1;
+/// Layers that compute nothing.
+const OTHER: &str = "other";
 /// What of the graph's folder an engine's has too.
 const CONFIG: &str = "config.json";
 
@@ -49,7 +51,7 @@ pub(crate) fn ensure_engine(
         let message = "engines are built by a backend's own plugin, and there is none here";
         not_built(Degraded::new(DegradedKind::Unsupported, Stage::Open, message))
     })?;
-    let identity = builder.identity().map_err(not_built)?;
+    let identity = builder.identity().and_then(whole).map_err(not_built)?;
     let spec = BuildSpec { precision: artifact.precision.name().into(), profiles: profiles.to_vec() };
     let key = key(&graph_key(&artifact.graph(), model, cache_dir)?, &spec, &identity);
     let folder = place(cache_dir, &key)?;
@@ -59,7 +61,7 @@ pub(crate) fn ensure_engine(
         built = true;
         let graph = ensure(&artifact.graph(), model, cache_dir, observer)?;
         let report =
-            builder.build(&graph.folder, partial, &spec).and_then(|report| sound(report, partial, profiles));
+            builder.build(&graph.folder, partial, &spec).and_then(|report| sound(report, partial, &spec));
         describe(artifact, graph, report.map_err(not_built)?, partial)
     };
     let check = |folder: &Path| store::intact(folder, cache_dir);
@@ -70,25 +72,41 @@ pub(crate) fn ensure_engine(
     Ok(Ensured { folder, info, built, note })
 }
 
+/// `identity`, where it says what an engine depends on.
+fn whole(identity: BuildIdentity) -> Result<BuildIdentity, Degraded> {
+    if identity.runtime.is_empty() || identity.device.is_empty() {
+        let message = "the plugin does not say which runtime and which device its engines are for";
+        return Err(Degraded::new(DegradedKind::Incompatible, Stage::Open, message));
+    }
+    Ok(identity)
+}
+
 /// Over all that decides an engine.
 fn key(graph: &str, spec: &BuildSpec, identity: &BuildIdentity) -> String {
     let text = serde_json::json!([VERSION, graph, spec, identity]).to_string();
     digest::hex(&Sha256::digest(text))[..32].to_string()
 }
 
-/// `report`, where there is an engine and it runs every profile that was asked for.
-fn sound(report: BuildReport, folder: &Path, asked: &[Profile]) -> Result<BuildReport, Degraded> {
-    let lost = |message: String| Degraded::new(DegradedKind::InvalidOutput, Stage::Open, message);
+/// `report`, where there is an engine, it runs every profile that was asked for, and it computes in what it claims.
+fn sound(report: BuildReport, folder: &Path, spec: &BuildSpec) -> Result<BuildReport, Degraded> {
+    let lost = |kind, message: String| Err(Degraded::new(kind, Stage::Open, message));
     if fs::metadata(folder.join(ENGINE)).map_or(0, |file| file.len()) == 0 {
-        return Err(lost(format!("the plugin's build left no {ENGINE}")));
+        return lost(DegradedKind::InvalidOutput, format!("the plugin's build left no {ENGINE}"));
     }
-    let missing = asked.iter().find_map(|profile| first_uncovered(&report.profiles, &profile.shapes()));
-    match missing {
-        None => Ok(report),
-        Some(shape) => {
-            Err(lost(format!("the engine that the plugin built does not run {shape}, which was asked for")))
-        }
+    let missing = spec.profiles.iter().find_map(|asked| first_uncovered(&report.profiles, &asked.shapes()));
+    if let Some(shape) = missing {
+        let message = format!("the engine that the plugin built does not run {shape}, which was asked for");
+        return lost(DegradedKind::InvalidOutput, message);
     }
+    let claimed = spec.precision.split('-').next().unwrap_or_default();
+    let told: Vec<String> = report.layers.iter().map(|(name, n)| format!("{n} in {name}")).collect();
+    let computes = report.layers.keys().any(|name| name != OTHER);
+    if computes && !report.layers.contains_key(claimed) {
+        let message =
+            format!("no layer of the engine computes in {claimed}, which it claims ({})", told.join(", "));
+        return lost(DegradedKind::Unsupported, message);
+    }
+    Ok(report)
 }
 
 fn describe(
@@ -100,23 +118,34 @@ fn describe(
     write_json(&folder.join(REPORT), &report)?;
     let config = folder.join(CONFIG);
     fs::copy(graph.folder.join(CONFIG), &config).map_err(PrepareError::io(&config))?;
-    let mut files = Vec::new();
-    for name in [ENGINE, REPORT, CONFIG] {
-        let path = folder.join(name);
-        let sha256 = digest::of_file(&path).map_err(PrepareError::io(&path))?;
-        let bytes = fs::metadata(&path).map_err(PrepareError::io(&path))?.len();
-        files.push(ArtifactFile { name: name.into(), bytes, sha256 });
-    }
+    let files = files_of(folder)?;
+    let mut all = Sha256::new();
+    files.iter().for_each(|file| all.update(format!("{}\0{}\n", file.name, file.sha256)));
+    let own = files.iter().filter(|file| file.name != REPORT && file.name != CONFIG);
     let info = ArtifactInfo {
         name: artifact.clone(),
-        bytes: files[0].bytes,
-        sha256: files[0].sha256.clone(),
+        bytes: own.map(|file| file.bytes).sum(),
+        sha256: digest::hex(&all.finalize()),
         build_seconds: report.build_seconds,
         engine: Some(report),
         files,
         ..graph.info
     };
     write_json(&folder.join(DESCRIPTION), &info)
+}
+
+/// Everything that the plugin and this host have written, by name.
+fn files_of(folder: &Path) -> Result<Vec<ArtifactFile>, PrepareError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(PrepareError::io(folder))? {
+        let path = entry.map_err(PrepareError::io(folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let sha256 = digest::of_file(&path).map_err(PrepareError::io(&path))?;
+        let bytes = fs::metadata(&path).map_err(PrepareError::io(&path))?.len();
+        files.push(ArtifactFile { name, bytes, sha256 });
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
 }
 
 fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), PrepareError> {
@@ -128,7 +157,7 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), PrepareE
 mod tests {
     use super::*;
     use crate::model;
-    use inferhost_plugin_api::shapes::{Shapes, profiles_for};
+    use inferhost_plugin_api::shapes::{Profile, Shapes, profiles_for};
     use std::collections::BTreeMap;
 
     const SPEC: &str = "synthetic:gpt2?layers=1&embd=16&heads=2&vocab=31&ctx=16";
@@ -140,11 +169,16 @@ mod tests {
         builds: u32,
         loses: Option<Degraded>,
         skips_profiles: bool,
+        computes_in: Option<&'static str>,
     }
 
     impl EngineBuilder for Paper {
         fn identity(&mut self) -> Result<BuildIdentity, Degraded> {
-            Ok(BuildIdentity { runtime: self.runtime.clone(), ..BuildIdentity::default() })
+            Ok(BuildIdentity {
+                runtime: self.runtime.clone(),
+                device: "paper".into(),
+                ..BuildIdentity::default()
+            })
         }
 
         fn build(&mut self, graph: &Path, folder: &Path, spec: &BuildSpec) -> Result<BuildReport, Degraded> {
@@ -155,7 +189,8 @@ mod tests {
             }
             fs::write(folder.join(ENGINE), format!("{} {}", self.runtime, spec.precision)).unwrap();
             let profiles = if self.skips_profiles { Vec::new() } else { spec.profiles.clone() };
-            let layers = BTreeMap::from([("FP16".to_string(), 7)]);
+            let layers =
+                BTreeMap::from([(self.computes_in.unwrap_or(spec.precision.as_str()).to_string(), 7)]);
             Ok(BuildReport {
                 precision: spec.precision.clone(),
                 profiles,
@@ -178,7 +213,7 @@ mod tests {
         };
         let first = ensure(&mut builder, "plan-fp16", &whole).unwrap();
         assert_eq!((first.info.name.to_string().as_str(), first.info.build_seconds), ("plan-fp16", 1.5));
-        assert_eq!(first.info.engine.as_ref().unwrap().layers["FP16"], 7);
+        assert_eq!(first.info.engine.as_ref().unwrap().layers["fp16"], 7);
         assert_eq!((first.info.parameters, first.info.bytes), (model.parameters.unwrap(), 8));
         let again = ensure(&mut builder, "plan-fp16", &whole).unwrap();
         assert_eq!((builder.builds, again.built, &again.folder), (1, false, &first.folder));
@@ -209,12 +244,21 @@ mod tests {
             (error.degraded_kind(), error.to_string())
         };
         let missing = Degraded::new(DegradedKind::RuntimeMissing, Stage::Open, "no libnvinfer");
-        let (kind, text) = lost(Paper { loses: Some(missing), ..Paper::default() });
+        let (kind, text) = lost(Paper { loses: Some(missing), runtime: "one".into(), ..Paper::default() });
         assert_eq!(kind, Some(DegradedKind::RuntimeMissing));
         assert!(text.ends_with("plan-fp16 was not built: no libnvinfer"), "{text}");
-        let (kind, text) = lost(Paper { skips_profiles: true, ..Paper::default() });
+        let (kind, text) = lost(Paper { skips_profiles: true, runtime: "one".into(), ..Paper::default() });
         assert_eq!(kind, Some(DegradedKind::InvalidOutput));
         assert!(text.contains("does not run 1 x 1, which was asked for"), "{text}");
+        let (kind, text) =
+            lost(Paper { computes_in: Some("fp32"), runtime: "one".into(), ..Paper::default() });
+        assert_eq!(kind, Some(DegradedKind::Unsupported));
+        assert!(
+            text.contains("no layer of the engine computes in fp16, which it claims (7 in fp32)"),
+            "{text}"
+        );
+        let (kind, text) = lost(Paper::default());
+        assert!(kind == Some(DegradedKind::Incompatible) && text.contains("which runtime"), "{text}");
         let plans = fs::read_dir(cache.path().join("artifacts")).unwrap().flatten();
         assert!(
             plans.filter(|entry| entry.path().join(ENGINE).exists()).count() == 0,

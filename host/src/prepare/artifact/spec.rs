@@ -68,7 +68,7 @@ pub enum Precision {
     /// 8-bit weights and activations, whose ranges are known from calibration: `QuantizeLinear` and
     /// `DequantizeLinear` around every product.
     Int8Qdq(Calibration),
-    /// The same with 8-bit floats, E4M3 without infinities, as Hopper and later compute in; the embedding in fp16.
+    /// The same with 8-bit floats, E4M3 without infinities, as Ada and later compute in; the embedding in fp16.
     Fp8Qdq(Calibration),
 }
 

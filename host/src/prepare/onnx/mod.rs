@@ -29,7 +29,7 @@ use std::path::Path;
 use writer::Writer;
 
 /// Part of every artifact's key: raise it whenever the same model would give another graph.
-pub(super) const WRITER: u32 = 3;
+pub(super) const WRITER: u32 = 4;
 /// The version of the standard operators: 21 brings 4-bit integers and scales by block.
 pub(super) const OPSET: i64 = 21;
 /// Most bytes of rotary tables: a context in the hundreds of millions is a damaged config.

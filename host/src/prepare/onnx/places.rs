@@ -30,7 +30,7 @@ pub(super) enum Kept {
 pub(super) enum Reach {
     /// For `GroupQueryAttention`: the number of keys of each row less one, `[batch]`, and of the longest.
     Lengths([String; 2]),
-    /// By window: 0 where a query may look, else the lowest float, `[batch, 1, sequence, total]`.
+    /// By window: 0 where a query may look, else half the lowest float, `[batch, 1, sequence, total]`.
     Bias(BTreeMap<Option<u32>, String>),
 }
 
@@ -140,7 +140,9 @@ impl Grid {
         }
         let allowed = g.node("And", &name("allowed"), &[&seen, real], &[]);
         let open = g.float("open", 0.0);
-        let closed = g.float("closed", f32::MIN);
+        // Not the lowest float: kernels that take powers of two scale scores by log2(e), and a row that sees nothing, which
+        // is padding, would be of infinities.
+        let closed = g.float("closed", f32::MIN / 2.0);
         let bias = g.node("Where", &name("bias"), &[&allowed, &open, &closed], &[]);
         if !grouped {
             return bias;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Layers by what they compute in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Layers {
-    /// `INT8`, `FP8`, `FP16`, `BF16`, `FP32`; `other` for integers of shapes, moves and conversions.
+    /// `int8`, `fp8`, `fp16`, `bf16`, `fp32`; `other` for integers of shapes, moves and conversions.
     pub(super) by_precision: BTreeMap<String, u32>,
     /// Layers of which the inspector does not tell what they take.
     pub(super) untold: u32,
@@ -20,13 +20,13 @@ pub(super) struct Layers {
 
 /// From the narrowest to the widest, with what the inspector calls them, lower case.
 const TYPES: [(&str, &[&str]); 7] = [
-    ("INT4", &["int4"]),
-    ("FP4", &["fp4", "float4", "e2m1"]),
-    ("INT8", &["int8"]),
-    ("FP8", &["fp8", "float8", "e4m3", "e5m2"]),
-    ("BF16", &["bfloat16", "bf16"]),
-    ("FP16", &["float16", "fp16", "half"]),
-    ("FP32", &["float32", "fp32", "float"]),
+    ("int4", &["int4"]),
+    ("fp4", &["fp4", "float4", "e2m1"]),
+    ("int8", &["int8"]),
+    ("fp8", &["fp8", "float8", "e4m3", "e5m2"]),
+    ("bf16", &["bfloat16", "bf16"]),
+    ("fp16", &["float16", "fp16", "half"]),
+    ("fp32", &["float32", "fp32", "float"]),
 ];
 /// Layers that compute nothing: they move, reshape, hold or convert.
 const BOOKKEEPING: [&str; 15] = [
@@ -82,7 +82,7 @@ fn precision(layer: &Value) -> Option<&'static str> {
     let Some((narrowest, _)) = narrowest else { return Some("other") };
     // A generated kernel that takes quantised values and multiplies nothing only dequantises them.
     let name = layer["Name"].as_str().unwrap_or_default().to_lowercase();
-    let quantised = matches!(*narrowest, "INT4" | "FP4" | "INT8" | "FP8");
+    let quantised = matches!(*narrowest, "int4" | "fp4" | "int8" | "fp8");
     if quantised && kind == "kgen" && !PRODUCTS.iter().any(|product| name.contains(product)) {
         return Some("other");
     }
@@ -115,10 +115,10 @@ fn names_type(text: &str, names: &[&str]) -> bool {
 /// `Unsupported`: a run with this engine would be published under a wrong name.
 pub(super) fn check_claim(precision: &str, layers: &Layers) -> Result<(), Error> {
     let claimed = match precision {
-        "int8-qdq" => "INT8",
-        "fp8-qdq" => "FP8",
-        "fp16" => "FP16",
-        "bf16" => "BF16",
+        "int8-qdq" => "int8",
+        "fp8-qdq" => "fp8",
+        "fp16" => "fp16",
+        "bf16" => "bf16",
         _ => return Ok(()),
     };
     if layers.by_precision.contains_key(claimed) || !layers.by_precision.keys().any(|name| name != "other") {
@@ -157,7 +157,7 @@ mod tests {
         let found = of(&[
             layer("gemm", "__myl_Fc_0", &["Half", "Half", "Float"]),
             layer("gemm", "__myl_Fc_1", &["Int8", "Int8", "Float"]),
-            layer("CaskGemmMatrixMultiply", "product", &["FP8", "FP8"]),
+            layer("CaskGemmMatrixMultiply", "product", &["fp8", "fp8"]),
             layer("kgen", "__myl_CastMulAdd", &["BFloat16", "Float"]),
             layer("kgen", "__myl_DeqMul", &["Int8", "Float"]),
             layer("Reformat", "copy", &["Half"]),
@@ -165,7 +165,7 @@ mod tests {
             layer("kgen", "__myl_Bytes", &["UInt8"]),
             json!("only a name"),
         ]);
-        let expected = [("BF16", 1), ("FP16", 1), ("FP8", 1), ("INT8", 1), ("other", 4)];
+        let expected = [("bf16", 1), ("fp16", 1), ("fp8", 1), ("int8", 1), ("other", 4)];
         assert_eq!(found.by_precision, expected.map(|(name, count)| (name.to_string(), count)).into());
         assert_eq!(found.untold, 1);
     }
@@ -184,9 +184,9 @@ mod tests {
             "Name": "p", "LayerType": "gemm", "Inputs": [{"Format/Datatype": "Row major linear FP16 format (kLINEAR)"}],
         });
         let found = of(&[old, dynamic, linear]);
-        assert_eq!((found.by_precision["INT8"], found.by_precision["FP16"], found.untold), (1, 1, 1));
+        assert_eq!((found.by_precision["int8"], found.by_precision["fp16"], found.untold), (1, 1, 1));
         let raw = "{\"Layers\": [{\"Name\": \"a\u{1e}b\tc\", \"LayerType\": \"gemm\", \"Inputs\": [{\"DataType\": \"Half\"}]}]}";
-        assert_eq!(layers(raw).unwrap().by_precision["FP16"], 1);
+        assert_eq!(layers(raw).unwrap().by_precision["fp16"], 1);
         assert_eq!(layers("{}").unwrap(), Layers::default());
         assert!(layers("Layer(gemm)").unwrap_err().message.contains("inspector"));
     }
@@ -194,12 +194,12 @@ mod tests {
     #[test]
     fn a_claim_without_a_layer_is_refused_with_what_there_is() {
         let floats = of(&[layer("gemm", "a", &["Float"]), layer("gemm", "b", &["Float"])]);
-        for (claim, named) in [("int8-qdq", "INT8"), ("fp8-qdq", "FP8"), ("fp16", "FP16"), ("bf16", "BF16")] {
+        for (claim, named) in [("int8-qdq", "int8"), ("fp8-qdq", "fp8"), ("fp16", "fp16"), ("bf16", "bf16")] {
             let error = check_claim(claim, &floats).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Unsupported);
             assert!(
                 error.message.starts_with(&format!(
-                    "claimed {named}, but no layer of the engine computes in {named} (layers: FP32 x 2)"
+                    "claimed {named}, but no layer of the engine computes in {named} (layers: fp32 x 2)"
                 )),
                 "{error}"
             );

@@ -10,6 +10,7 @@ mod monitor;
 mod profiles;
 mod timing_cache;
 
+use crate::describe;
 use crate::driver::{self, Device, Driver};
 use crate::library::{self, Library, Need};
 use crate::loaded::Loaded;
@@ -24,15 +25,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+/// Of this way to build: raised where the same request would give another engine.
+const BUILDER: u32 = 1;
 /// TensorRT's headers that this plugin was compiled against.
 const HEADERS: &str = "11.4.0";
 
 /// What, beside the model, the precision and the profiles, decides an engine.
 pub(crate) fn identity(options: &Options) -> Result<BuildIdentity, Error> {
+    describe::ready(options, Need::Build)?;
     let driver = driver::version()?;
     let device = driver::device(options.device.0)?;
     let library = library::find(options)?;
-    library::with_builder(&library)?;
     Ok(identity_of(options, &library, &device, driver))
 }
 
@@ -41,6 +44,7 @@ fn identity_of(options: &Options, library: &Library, device: &Device, driver: i3
     // Kernels that TensorRT has the driver compile differ between its major versions.
     settings.insert("cuda_driver".into(), (driver / 1000).to_string());
     settings.insert("headers".into(), HEADERS.into());
+    settings.insert("builder".into(), BUILDER.to_string());
     BuildIdentity { runtime: format!("TensorRT {library}"), device: device.to_string(), settings }
 }
 
@@ -122,12 +126,14 @@ fn in_a_thread<T: Send>(
     let given_up = AtomicBool::new(false);
     let (phases, steps) = Phases::new(&given_up);
     let outcome = std::thread::scope(|scope| {
-        let build = scope.spawn(|| {
+        // As much stack as C++ programs give the builder.
+        let thread = std::thread::Builder::new().stack_size(16 << 20).spawn_scoped(scope, || {
             // Moved in, so that the steps end with the build.
             let phases = phases;
             driver.context().bind_to_thread().map_err(|e| crate::error::from_cuda("use the device", e))?;
             work(&phases)
         });
+        let build = thread.map_err(|e| Error::internal(format!("no thread to build in: {e}")))?;
         monitor::pass_on(&steps, &given_up, progress);
         build.join().unwrap_or_else(|_| Err(Error::internal("the build panicked")))
     });

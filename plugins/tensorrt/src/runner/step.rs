@@ -51,10 +51,10 @@ impl Runner {
             self.advance(Wanted::Last);
             return Ok(());
         }
-        if self.graphs.make_room() {
+        if self.graphs.make_room()? {
             match self.run_apart(&shape) {
                 Ok(context) => return self.capture(place, context),
-                Err(error) => self.graphs.give_up(&error),
+                Err(error) => self.graphs.give_up(&error)?,
             }
         }
         self.run(Wanted::Last)?;
@@ -99,7 +99,7 @@ impl Runner {
             Err(error) => {
                 // The run that it has been asked for needs the context.
                 self.stream.synchronize()?;
-                self.graphs.give_up(&error);
+                self.graphs.give_up(&error)?;
             }
         }
         chosen

@@ -172,7 +172,7 @@ fn a_session_says_what_it_uses() {
             ("driver", "CUDA 13.0"),
             ("cuda_graph", "off: tokens are chosen on the host"),
             ("greedy_tokens", "on the host"),
-            ("profiles", "1..4 x 1..40, 1..4 x 1 after 1..40, 1 x 1 after 1..399"),
+            ("profiles", "1..4 x 1..40, 1..4 x 1 after 1..40, 1 x 1 after 1..599"),
             ("artifact_precision", "fp16"),
             ("built_by", "TensorRT 11.4.0"),
             ("activation_bytes", "3000"),

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use tempfile::TempDir;
 
 /// Most positions of a row.
-pub(crate) const CONTEXT: usize = 400;
+pub(crate) const CONTEXT: usize = 600;
 
 /// An engine to be.
 #[derive(Debug, Clone)]
